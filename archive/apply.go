@@ -1,0 +1,273 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// apply brings the catalog up to date with one record. It is the only way the catalog changes, for
+// a reader that replays the log and for the writer that has just made the record. An error means that the
+// record contradicts what is known: the log is damaged, or not of this archive.
+func (c *Catalog) apply(r *record) error {
+	var err error
+	switch r.T {
+	case recCommit:
+		c.commits = r.N
+	case recRun:
+		c.applyRun(r)
+	case recEnd:
+		err = c.applyEnd(r)
+	case recMailbox:
+		err = c.applyMailbox(r)
+	case recEpoch:
+		err = c.applyEpoch(r)
+	case recKeyword:
+		err = c.applyKeyword(r)
+	case recFrame:
+		err = c.applyFrame(r)
+	case recMessage:
+		err = c.applyMessage(r)
+	case recFlags:
+		err = c.applyFlags(r)
+	case recGone, recBack:
+		err = c.applyGone(r)
+	case recRefused:
+		err = c.applyRefused(r)
+	case recState:
+		err = c.applyState(r)
+	case recSeal:
+		err = c.applySeal(r)
+	default:
+		// A later version of the format may add kinds; they are kept in the file and passed over here.
+	}
+	if err != nil {
+		return fmt.Errorf("apply %s record: %w", r.T, err)
+	}
+	return nil
+}
+
+func (r *record) time() time.Time {
+	if r.Time == nil {
+		return time.Time{}
+	}
+	return *r.Time
+}
+
+func (c *Catalog) applyRun(r *record) {
+	c.runs = append(c.runs, Run{
+		N:       uint32(len(c.runs)) + 1, //nolint:gosec // runs are counted by hand, so to speak
+		Start:   r.time(),
+		Program: r.Program,
+		Source:  Source{Host: r.Host, User: r.User},
+	})
+}
+
+func (c *Catalog) applyEnd(r *record) error {
+	if len(c.runs) == 0 {
+		return errors.New("no run has begun")
+	}
+	run := &c.runs[len(c.runs)-1]
+	run.End, run.Exit, run.Summary = r.time(), r.Exit, r.Text
+	clear(c.changed)
+	c.subsChanged = false
+	return nil
+}
+
+func (c *Catalog) applyMailbox(r *record) error {
+	raw, err := r.raw()
+	if err != nil {
+		return err
+	}
+	m := c.Mailbox(r.ID)
+	if m == nil {
+		if int(r.ID) != len(c.mailboxes)+1 {
+			return fmt.Errorf("mailbox %d follows mailbox %d", r.ID, len(c.mailboxes))
+		}
+		m = &Mailbox{ID: r.ID}
+		c.mailboxes = append(c.mailboxes, m)
+		c.messages = append(c.messages, messageList{sorted: true})
+	}
+	if m.Raw != raw {
+		delete(c.byRaw, m.Raw)
+	}
+	c.subsChanged = c.subsChanged || m.Subscribed != r.Subscribed
+	m.MailboxInfo = MailboxInfo{Path: r.Path, Raw: raw, Delim: r.Delim, Attrs: r.Attrs, Subscribed: r.Subscribed}
+	m.Dir, m.Listed = r.Dir, !r.Unlisted
+	c.byRaw[raw] = m
+	return nil
+}
+
+func (c *Catalog) applyEpoch(r *record) error {
+	m := c.Mailbox(r.Mailbox)
+	if m == nil {
+		return fmt.Errorf("unknown mailbox %d", r.Mailbox)
+	}
+	if r.N != uint64(len(m.Epochs))+1 {
+		return fmt.Errorf("epoch %d of mailbox %d follows epoch %d", r.N, r.Mailbox, len(m.Epochs))
+	}
+	c.changed[r.Mailbox] = true
+	m.Epochs = append(m.Epochs, &Epoch{N: uint32(r.N), UIDValidity: r.UIDValidity}) //nolint:gosec // equals a length
+	return nil
+}
+
+func (c *Catalog) applyKeyword(r *record) error {
+	m := c.Mailbox(r.Mailbox)
+	if m == nil {
+		return fmt.Errorf("unknown mailbox %d", r.Mailbox)
+	}
+	if next := string(rune('a' + len(m.Keywords))); r.Letter != next || len(m.Keywords) >= maxKeywords {
+		return fmt.Errorf("letter %q of mailbox %d where %q is next", r.Letter, r.Mailbox, next)
+	}
+	m.Keywords = append(m.Keywords, r.Name)
+	c.changed[r.Mailbox] = true
+	return nil
+}
+
+func (c *Catalog) applyFrame(r *record) error {
+	if r.Segment == 0 || r.Segment > maxSegment || int64(r.Segment) > int64(len(c.segments))+1 {
+		return fmt.Errorf("segment %d follows segment %d", r.Segment, len(c.segments))
+	}
+	seg := c.segment(r.Segment)
+	if seg.sealed || r.Offset < seg.end || r.Length <= 0 || r.Plain < 0 || r.Offset+r.Length < r.Offset {
+		return fmt.Errorf("frame at %d of segment %d, which ends at %d", r.Offset, r.Segment, seg.end)
+	}
+	seg.frames = append(seg.frames, frameInfo{offset: r.Offset, length: r.Length, plain: r.Plain})
+	seg.end = r.Offset + r.Length
+	return nil
+}
+
+func (c *Catalog) applyMessage(r *record) error {
+	key := Key{Mailbox: r.Mailbox, Epoch: r.Epoch, UID: r.UID}
+	if m := c.Mailbox(r.Mailbox); m == nil || r.Epoch == 0 || int(r.Epoch) > len(m.Epochs) || r.UID == 0 {
+		return fmt.Errorf("unknown mailbox %d, epoch %d, or UID %d", r.Mailbox, r.Epoch, r.UID)
+	}
+	if c.byKey[key] != nil {
+		return fmt.Errorf("mailbox %d epoch %d UID %d is there already", r.Mailbox, r.Epoch, r.UID)
+	}
+	msg := r.msg
+	if msg == nil {
+		var err error
+		if msg, err = c.newMessage(key, r); err != nil {
+			return err
+		}
+	}
+	l := &c.messages[key.Mailbox-1]
+	l.sorted = len(l.list) == 0 || l.sorted && compareKeys(l.list[len(l.list)-1], msg) < 0
+	l.list = append(l.list, msg)
+	c.byKey[key] = msg
+	c.changed[key.Mailbox] = true
+	if !msg.Link && msg.from == nil {
+		c.stored++
+		if c.bySum[msg.Sum] == nil {
+			c.bySum[msg.Sum] = msg
+		}
+	}
+	delete(c.refusals, key)
+	return nil
+}
+
+// newMessage is the message of a record that comes from the log.
+func (c *Catalog) newMessage(key Key, r *record) (*Message, error) {
+	sum, err := ParseSum(r.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	date, err := parseDate(r.Date)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.At) != 3 || r.At[0] < 1 || r.At[0] > int64(len(c.segments)) || r.At[1] < 0 || r.At[2] < 0 ||
+		r.Size < 0 || r.Size > MaxMessageSize {
+		return nil, fmt.Errorf("UID %d: place %v or size %d is out of range", r.UID, r.At, r.Size)
+	}
+	if len(r.Letters) > maxLetters {
+		return nil, fmt.Errorf("UID %d: %d flag letters", r.UID, len(r.Letters))
+	}
+	msg := &Message{
+		Key: key, Sum: sum, InternalDate: date, Flags: c.internFlags(r.Flags), Size: r.Size,
+		Place: Place{Segment: uint32(r.At[0]), Frame: r.At[1], Pos: r.At[2]},
+		Link:  r.Link || r.File != nil, letters: r.Letters,
+	}
+	if r.File != nil {
+		if len(r.File) != 2 {
+			return nil, fmt.Errorf("UID %d: file %v is no epoch and UID", r.UID, r.File)
+		}
+		msg.from = c.byKey[Key{Mailbox: key.Mailbox, Epoch: r.File[0], UID: r.File[1]}]
+		if msg.from == nil {
+			return nil, fmt.Errorf("UID %d: epoch %d UID %d, whose file it is, is unknown", r.UID, r.File[0], r.File[1])
+		}
+	}
+	return msg, nil
+}
+
+func (c *Catalog) applyFlags(r *record) error {
+	msg := c.byKey[Key{Mailbox: r.Mailbox, Epoch: r.Epoch, UID: r.UID}]
+	if msg == nil {
+		return fmt.Errorf("unknown message: mailbox %d epoch %d UID %d", r.Mailbox, r.Epoch, r.UID)
+	}
+	msg.Flags = c.internFlags(r.Flags)
+	return nil
+}
+
+func (c *Catalog) applyGone(r *record) error {
+	set, err := parseUIDs(r.UIDs)
+	if err != nil {
+		return err
+	}
+	list := c.sorted(r.Mailbox)
+	for _, rng := range set {
+		first := &Message{Key: Key{Mailbox: r.Mailbox, Epoch: r.Epoch, UID: rng.first}}
+		i, _ := slices.BinarySearchFunc(list, first, compareKeys)
+		for ; i < len(list) && list[i].Epoch == r.Epoch && list[i].UID <= rng.last; i++ {
+			list[i].Gone = r.T == recGone
+		}
+		// A refused message that left the server can no longer be missing from a copy of it.
+		for key := range c.refusals {
+			if r.T == recGone && key.Mailbox == r.Mailbox && key.Epoch == r.Epoch &&
+				key.UID >= rng.first && key.UID <= rng.last {
+				delete(c.refusals, key)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Catalog) applyRefused(r *record) error {
+	key := Key{Mailbox: r.Mailbox, Epoch: r.Epoch, UID: r.UID}
+	if c.Mailbox(r.Mailbox) == nil {
+		return fmt.Errorf("unknown mailbox %d", r.Mailbox)
+	}
+	if c.byKey[key] == nil {
+		c.refusals[key] = Refusal{Key: key, Text: r.Text, Time: r.time()}
+	}
+	return nil
+}
+
+func (c *Catalog) applyState(r *record) error {
+	m := c.Mailbox(r.Mailbox)
+	if m == nil || r.Epoch == 0 || int(r.Epoch) > len(m.Epochs) {
+		return fmt.Errorf("unknown mailbox %d or epoch %d", r.Mailbox, r.Epoch)
+	}
+	m.Epochs[r.Epoch-1].State = &State{
+		Time: r.time(), Exists: r.Exists, UIDNext: r.UIDNext, HighestModSeq: r.HighestModSeq,
+	}
+	return nil
+}
+
+func (c *Catalog) applySeal(r *record) error {
+	if r.Segment == 0 || int(r.Segment) > len(c.segments) {
+		return fmt.Errorf("unknown segment %d", r.Segment)
+	}
+	sum, err := ParseSum(r.SHA256)
+	if err != nil {
+		return err
+	}
+	seg := c.segments[r.Segment-1]
+	if seg.sealed || r.Length < seg.end {
+		return fmt.Errorf("segment %d is sealed already, or longer than %d", r.Segment, r.Length)
+	}
+	seg.sealed, seg.length, seg.sum = true, r.Length, sum
+	return nil
+}

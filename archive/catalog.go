@@ -1,0 +1,208 @@
+package archive
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+)
+
+// Catalog is everything an archive knows, in memory. Reader and Writer each have one. It is not safe
+// for use while its Writer is working in another goroutine.
+type Catalog struct {
+	info      Info
+	mailboxes []*Mailbox // index is ID-1
+	byRaw     map[string]*Mailbox
+	messages  []messageList // index is ID-1
+	byKey     map[Key]*Message
+	bySum     map[Sum]*Message // the message whose octets are in the tar
+	refusals  map[Key]Refusal
+	runs      []Run
+	segments  []*segmentInfo // index is number-1
+	commits   uint64         // number of the last commit
+	flagSets  map[string][]string
+	stored    int // messages whose octets are in the tar
+
+	// What changed since the end of the last run, so that the Dovecot files in the tar are out of date.
+	changed     map[uint32]bool // mailboxes: uidlist and keywords
+	subsChanged bool            // the subscriptions
+}
+
+// messageList is one mailbox's messages, sorted when asked for.
+type messageList struct {
+	list   []*Message
+	sorted bool
+}
+
+// segmentInfo is what the catalog says of one segment.
+type segmentInfo struct {
+	number uint32
+	frames []frameInfo // of mail, ascending
+	end    int64       // octets covered by commits: where the next frame goes
+	sealed bool
+	length int64 // octets of the sealed file
+	sum    Sum   // of the sealed file
+}
+
+// frameInfo places one frame of mail in its segment.
+type frameInfo struct {
+	offset, length int64 // compressed octets in the segment
+	plain          int64 // octets of tar
+}
+
+func newCatalog(info Info) Catalog {
+	return Catalog{
+		info:     info,
+		byRaw:    make(map[string]*Mailbox),
+		byKey:    make(map[Key]*Message),
+		bySum:    make(map[Sum]*Message),
+		refusals: make(map[Key]Refusal),
+		flagSets: make(map[string][]string),
+		changed:  make(map[uint32]bool),
+	}
+}
+
+// Info is archive.json.
+func (c *Catalog) Info() Info { return c.info }
+
+// Mailboxes are all mailboxes ever seen, in the order of their IDs.
+func (c *Catalog) Mailboxes() []*Mailbox { return slices.Clone(c.mailboxes) }
+
+// Mailbox is the mailbox with an ID, or nil.
+func (c *Catalog) Mailbox(id uint32) *Mailbox {
+	if id == 0 || int(id) > len(c.mailboxes) {
+		return nil
+	}
+	return c.mailboxes[id-1]
+}
+
+// Epoch is a mailbox's newest epoch, or nil if it was never opened.
+func (c *Catalog) Epoch(mailbox uint32) *Epoch {
+	m := c.Mailbox(mailbox)
+	if m == nil || len(m.Epochs) == 0 {
+		return nil
+	}
+	return m.Epochs[len(m.Epochs)-1]
+}
+
+// Message is the record of a message, or nil if it is not archived.
+func (c *Catalog) Message(k Key) *Message { return c.byKey[k] }
+
+// Len is the number of message records, and stored how many of them have octets of their own.
+func (c *Catalog) Len() (records, stored int) { return len(c.byKey), c.stored }
+
+// Messages yields a mailbox's messages of every epoch, vanished ones too, by epoch and UID.
+func (c *Catalog) Messages(mailbox uint32) iter.Seq[*Message] {
+	return func(yield func(*Message) bool) {
+		for _, m := range c.sorted(mailbox) {
+			if !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+func (c *Catalog) sorted(mailbox uint32) []*Message {
+	if c.Mailbox(mailbox) == nil {
+		return nil
+	}
+	l := &c.messages[mailbox-1]
+	if !l.sorted {
+		slices.SortFunc(l.list, compareKeys)
+		l.sorted = true
+	}
+	return l.list
+}
+
+func compareKeys(a, b *Message) int {
+	return cmp.Or(cmp.Compare(a.Mailbox, b.Mailbox), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.UID, b.UID))
+}
+
+// Current is what the mailbox held when it was last looked at, by epoch and UID: the messages of
+// the newest epoch that are not gone. While that epoch has never been copied whole (State is nil), the
+// messages of the epochs before it back to the last whole one are still counted, as far as the newer epoch has
+// no equal octets for them, so that an interrupted change of UIDVALIDITY hides nothing.
+func (c *Catalog) Current(mailbox uint32) []*Message {
+	m := c.Mailbox(mailbox)
+	if m == nil || len(m.Epochs) == 0 {
+		return nil
+	}
+	byEpoch := make([][]*Message, len(m.Epochs))
+	for _, msg := range c.sorted(mailbox) {
+		if !msg.Gone {
+			byEpoch[msg.Epoch-1] = append(byEpoch[msg.Epoch-1], msg)
+		}
+	}
+	newest := len(m.Epochs) - 1
+	current := byEpoch[newest]
+	for i := newest; m.Epochs[i].State == nil && i > 0; i-- {
+		current = append(surplus(byEpoch[i-1], current), current...)
+	}
+	return current
+}
+
+// surplus is the part of old that has no partner with equal octets in young.
+func surplus(old, young []*Message) []*Message {
+	have := make(map[Sum]int, len(young))
+	for _, msg := range young {
+		have[msg.Sum]++
+	}
+	var rest []*Message
+	for _, msg := range old {
+		if have[msg.Sum] > 0 {
+			have[msg.Sum]--
+			continue
+		}
+		rest = append(rest, msg)
+	}
+	return rest
+}
+
+// BySum is a message with these octets, or nil.
+func (c *Catalog) BySum(s Sum) *Message { return c.bySum[s] }
+
+// Refusals are the messages of the newest epochs that the server refused and that are still not
+// archived, by key.
+func (c *Catalog) Refusals() []Refusal {
+	list := make([]Refusal, 0, len(c.refusals))
+	for _, r := range c.refusals {
+		if r.Epoch == c.Epoch(r.Mailbox).N {
+			list = append(list, r)
+		}
+	}
+	slices.SortFunc(list, func(a, b Refusal) int {
+		return cmp.Or(cmp.Compare(a.Mailbox, b.Mailbox), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.UID, b.UID))
+	})
+	return list
+}
+
+// Runs are all runs of export, oldest first.
+func (c *Catalog) Runs() []Run { return slices.Clone(c.runs) }
+
+// segment is what is known of a segment; the list grows as needed.
+func (c *Catalog) segment(n uint32) *segmentInfo {
+	for uint32(len(c.segments)) < n { //nolint:gosec // bounded by maxSegment
+		c.segments = append(c.segments, &segmentInfo{number: uint32(len(c.segments)) + 1}) //nolint:gosec // bounded by maxSegment
+	}
+	return c.segments[n-1]
+}
+
+// internFlags gives equal flag lists one copy.
+func (c *Catalog) internFlags(flags []string) []string {
+	if len(flags) == 0 {
+		return nil
+	}
+	size := 0
+	for _, f := range flags {
+		size += len(f) + 1
+	}
+	key := make([]byte, 0, size)
+	for _, f := range flags {
+		key = append(append(key, f...), 0)
+	}
+	if shared, ok := c.flagSets[string(key)]; ok {
+		return shared
+	}
+	shared := slices.Clone(flags)
+	c.flagSets[string(key)] = shared
+	return shared
+}

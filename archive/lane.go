@@ -1,0 +1,124 @@
+package archive
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+
+	"mailark/internal/spool"
+)
+
+// laneQueue is how many members wait in front of a lane; with spools of at most spool.MemoryLimit
+// that bounds the memory.
+const laneQueue = 4
+
+// laneBuffer gathers compressed octets, so that the file is written in large pieces.
+const laneBuffer = 256 << 10
+
+// member is one tar member on its way into a frame.
+type member struct {
+	header []byte       // one or more tar blocks
+	body   *spool.Spool // nil for a member without content
+}
+
+// lane compresses one frame in a goroutine of its own. The writer sends members, and a member
+// without header to close the frame, after which the lane sends what became of it on done.
+type lane struct {
+	jobs chan member
+	done chan laneResult
+	file *countingWriter
+	size int64 // octets of tar sent into the open frame; the writer's
+}
+
+// laneResult says what became of a frame.
+type laneResult struct {
+	length int64 // compressed octets
+	err    error
+}
+
+// countingWriter counts and buffers what goes to the file behind it.
+type countingWriter struct {
+	*bufio.Writer
+	n int64
+}
+
+func (w *countingWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	w.n += int64(n)
+	return n, err
+}
+
+// newLane starts a lane that writes to out, with a window of so many octets.
+func newLane(out io.Writer, window int) (*lane, error) {
+	l := &lane{
+		jobs: make(chan member, laneQueue),
+		done: make(chan laneResult, 1),
+		file: &countingWriter{Writer: bufio.NewWriterSize(out, laneBuffer)},
+	}
+	enc, err := newMailEncoder(l.file, window)
+	if err != nil {
+		return nil, fmt.Errorf("start compression: %w", err)
+	}
+	go l.run(enc)
+	return l, nil
+}
+
+// run owns the encoder. After an error it goes on taking members, and reports at the end of the frame.
+func (l *lane) run(enc *zstd.Encoder) {
+	var err error
+	for m := range l.jobs {
+		if m.header != nil {
+			if err == nil {
+				err = writeMember(enc, m)
+			}
+			if m.body != nil {
+				err = errors.Join(err, m.body.Close())
+			}
+			continue
+		}
+		closeErr := enc.Close()
+		l.done <- laneResult{length: l.file.n, err: errors.Join(err, closeErr, l.file.Flush())}
+		l.file.n, err = 0, nil
+		enc.Reset(l.file)
+	}
+	_ = enc.Close() // nothing was promised for a frame that was not ended
+	close(l.done)
+}
+
+// writeMember writes header, content and padding (POSIX.1-2017, pax, "ustar Interchange Format").
+func writeMember(w io.Writer, m member) error {
+	if _, err := w.Write(m.header); err != nil {
+		return fmt.Errorf("write tar header: %w", err)
+	}
+	if m.body == nil {
+		return nil
+	}
+	n, err := io.Copy(w, m.body.Open())
+	if err != nil {
+		return fmt.Errorf("write tar content: %w", err)
+	}
+	if n != m.body.Size() {
+		return fmt.Errorf("write tar content: %d octets of %d: %w", n, m.body.Size(), io.ErrUnexpectedEOF)
+	}
+	if _, err := w.Write(make([]byte, tarPadding(n))); err != nil {
+		return fmt.Errorf("write tar padding: %w", err)
+	}
+	return nil
+}
+
+// endFrame closes the open frame and waits for the result.
+func (l *lane) endFrame() laneResult {
+	l.jobs <- member{}
+	l.size = 0
+	return <-l.done
+}
+
+// stop ends the lane's goroutine; an open frame is dropped.
+func (l *lane) stop() {
+	close(l.jobs)
+	for range l.done { //nolint:revive // drained until the lane has ended
+	}
+}

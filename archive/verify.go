@@ -1,0 +1,306 @@
+package archive
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// VerifyResult is what Verify found.
+type VerifyResult struct {
+	Segments, Frames int
+	Messages         int       // records; equal octets count each time
+	Octets           int64     // of mail, decompressed
+	Problems         []error   // *DamageError mostly; none: all is well
+	Damaged          []Damaged // every message whose octets cannot be had
+}
+
+// Damaged names one message that is hurt.
+type Damaged struct {
+	Key
+	Mailbox string // name for people
+	Reason  string
+}
+
+// Verify reads everything there is and compares: every frame with its checksum, every message with its
+// SHA-256, the catalog with the segments, sealed segments with SHA256SUMS. It goes on after damage and names
+// all it finds. progress, which may be nil, gets the compressed octets done and in all, from several goroutines.
+// An error means that the check itself did not come to its end.
+func Verify(ctx context.Context, dir string, options *Options, progress func(done, total int64)) (*VerifyResult, error) {
+	info, err := readInfo(dir)
+	if err != nil {
+		return nil, err
+	}
+	v := &verifier{dir: dir, opts: options.withDefaults(), progress: progress}
+	var damage *DamageError
+	v.Catalog, _, err = readCatalog(dir, info)
+	if errors.As(err, &damage) {
+		v.problem(err)
+	} else if err != nil {
+		return nil, err
+	}
+	v.sortByFrame()
+	if err := v.checkSegments(ctx); err != nil {
+		return nil, err
+	}
+	if err := v.checkSums(); err != nil {
+		return nil, err
+	}
+	v.result.Messages = len(v.byKey)
+	slices.SortFunc(v.result.Damaged, func(a, b Damaged) int {
+		return cmp.Or(cmp.Compare(a.Key.Mailbox, b.Key.Mailbox), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.UID, b.UID))
+	})
+	return &v.result, nil
+}
+
+type verifier struct {
+	Catalog
+	dir      string
+	opts     Options
+	progress func(done, total int64)
+	done     atomic.Int64
+	total    int64
+	owners   map[Place]*Message   // one message for each place
+	sharers  map[Place][]*Message // all others there
+	byFrame  map[Place][]*Message // owners, by the place of their frame (Pos 0)
+
+	mu     sync.Mutex
+	result VerifyResult
+}
+
+func (v *verifier) problem(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.result.Problems = append(v.result.Problems, err)
+}
+
+// damaged names a message and all that share its octets.
+func (v *verifier) damaged(m *Message, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, hurt := range append([]*Message{m}, v.sharers[m.Place]...) {
+		v.result.Damaged = append(v.result.Damaged, Damaged{
+			Key: hurt.Key, Mailbox: v.Mailbox(hurt.Key.Mailbox).Name(), Reason: err.Error(),
+		})
+	}
+}
+
+// sortByFrame groups the messages by the frame their octets are in.
+func (v *verifier) sortByFrame() {
+	v.owners = make(map[Place]*Message)
+	v.sharers = make(map[Place][]*Message)
+	v.byFrame = make(map[Place][]*Message)
+	for _, m := range v.mailboxes {
+		for _, msg := range v.sorted(m.ID) {
+			owner := v.owners[msg.Place]
+			if owner == nil {
+				v.owners[msg.Place] = msg
+				frame := Place{Segment: msg.Place.Segment, Frame: msg.Place.Frame}
+				v.byFrame[frame] = append(v.byFrame[frame], msg)
+				continue
+			}
+			v.sharers[msg.Place] = append(v.sharers[msg.Place], msg)
+			if owner.Sum != msg.Sum || owner.Size != msg.Size {
+				v.problem(fmt.Errorf("the catalog says that UID %d of %q and UID %d of %q share octets, but not their SHA-256",
+					owner.UID, v.Mailbox(owner.Mailbox).Name(), msg.UID, m.Name()))
+			}
+		}
+	}
+	for place, msgs := range v.byFrame {
+		if _, ok := v.frameAt(place); !ok {
+			err := &DamageError{File: segmentName(place.Segment), Offset: place.Frame, Reason: "the catalog knows no frame there"}
+			v.problem(err)
+			for _, m := range msgs {
+				v.damaged(m, err)
+			}
+		}
+	}
+}
+
+// checkSegments reads every segment that the catalog knows, frames side by side.
+func (v *verifier) checkSegments(ctx context.Context) error {
+	files, err := segmentFiles(v.dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range files {
+		if int(n) > len(v.segments) && v.beyond(n) {
+			v.problem(&DamageError{File: segmentName(n), Offset: 0, Reason: "the catalog does not know it"})
+		}
+	}
+	for _, s := range v.segments {
+		v.total += s.end
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	var open []*os.File
+	defer func() {
+		for _, f := range open {
+			_ = f.Close() // was only read
+		}
+	}()
+	for _, s := range v.segments {
+		f, err := os.Open(filepath.Join(v.dir, segmentName(s.number)))
+		if err != nil {
+			v.lost(s, &DamageError{File: segmentName(s.number), Offset: -1, Reason: err.Error()})
+			continue
+		}
+		open = append(open, f)
+		v.result.Segments++
+		group.Go(func() error { return v.checkFile(ctx, s, f) })
+		for _, frame := range s.frames {
+			v.result.Frames++
+			group.Go(func() error { return v.checkFrame(ctx, s, frame, f) })
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	return nil
+}
+
+// beyond tells a segment that is lost to the catalog from the one that a run at work, or a crash, has just begun.
+func (v *verifier) beyond(n uint32) bool {
+	f, err := os.Open(filepath.Join(v.dir, segmentName(n)))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	dec, err := newRecordDecoder()
+	if err != nil {
+		return false
+	}
+	defer dec.Close()
+	return findCommit(f, dec, 0, info.Size()) >= 0
+}
+
+// lost reports a segment that is not there.
+func (v *verifier) lost(s *segmentInfo, err error) {
+	v.problem(err)
+	for _, frame := range s.frames {
+		for _, m := range v.byFrame[Place{Segment: s.number, Frame: frame.offset}] {
+			v.damaged(m, err)
+		}
+	}
+}
+
+// checkFile compares a segment's frames, its copies of records and its seal with the catalog.
+func (v *verifier) checkFile(ctx context.Context, s *segmentInfo, f *os.File) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	name := segmentName(s.number)
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	if info.Size() < s.end || s.sealed && info.Size() != s.length {
+		v.problem(&DamageError{File: name, Offset: -1, Reason: fmt.Sprintf("it has %d octets, the catalog says %d",
+			info.Size(), max(s.end, s.length))})
+	}
+	if s.sealed {
+		h := sha256.New()
+		if _, err := io.Copy(h, f); err != nil {
+			v.problem(&DamageError{File: name, Offset: -1, Reason: err.Error()})
+		} else if Sum(h.Sum(nil)) != s.sum {
+			v.problem(&DamageError{File: name, Offset: -1, Reason: "its SHA-256 is not the one it was sealed with"})
+		}
+	}
+	dec, err := newRecordDecoder()
+	if err != nil {
+		return err
+	}
+	defer dec.Close()
+	var pos int64
+	for _, frame := range append(slices.Clone(s.frames), frameInfo{offset: s.end}) {
+		for pos < frame.offset {
+			copied, err := scanFrame(f, pos, s.end)
+			if err == nil && copied.kind == kindRecord {
+				_, _, err = readCommit(f, dec, pos+skippableHeader, pos+copied.length)
+			} else if err == nil {
+				err = errors.New("no copy of records where one is due")
+			}
+			if err != nil {
+				v.problem(&DamageError{File: name, Offset: pos, Reason: err.Error()})
+				break
+			}
+			pos += copied.length
+		}
+		pos = frame.offset + frame.length
+	}
+	return nil
+}
+
+// checkFrame decompresses one frame and compares the messages in it.
+func (v *verifier) checkFrame(ctx context.Context, s *segmentInfo, frame frameInfo, f *os.File) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	dec, err := newMailDecoder()
+	if err != nil {
+		return fmt.Errorf("start decompression: %w", err)
+	}
+	defer dec.Close()
+	msgs := v.byFrame[Place{Segment: s.number, Frame: frame.offset}]
+	raw := rawFrame{offset: frame.offset, length: frame.length}
+	var octets int64
+	for _, m := range msgs {
+		octets += m.Size
+	}
+	err = checkFrame(f, dec, raw, msgs, v.damaged)
+	if err != nil {
+		v.problem(&DamageError{File: segmentName(s.number), Offset: frame.offset, Reason: err.Error()})
+	}
+	v.mu.Lock()
+	v.result.Octets += octets
+	v.mu.Unlock()
+	done := v.done.Add(frame.length)
+	if v.progress != nil {
+		v.progress(done, v.total)
+	}
+	return nil
+}
+
+// checkSums compares SHA256SUMS with the seals in the catalog.
+func (v *verifier) checkSums() error {
+	data, err := os.ReadFile(filepath.Join(v.dir, sumsFile))
+	if errors.Is(err, os.ErrNotExist) {
+		v.problem(&DamageError{File: sumsFile, Offset: -1, Reason: "it is missing"})
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", sumsFile, err)
+	}
+	listed := make(map[string]bool)
+	for sc := bufio.NewScanner(bytes.NewReader(data)); sc.Scan(); {
+		listed[sc.Text()] = true
+	}
+	for _, s := range v.segments {
+		line := fmt.Sprintf("%s  %s", s.sum, segmentName(s.number))
+		if s.sealed && !listed[line] {
+			v.problem(&DamageError{File: sumsFile, Offset: -1, Reason: "it lacks, or has otherwise, " + segmentName(s.number)})
+		}
+		delete(listed, line)
+	}
+	for line := range listed {
+		v.problem(&DamageError{File: sumsFile, Offset: -1, Reason: fmt.Sprintf("the catalog does not know %.120q", line)})
+	}
+	return nil
+}
