@@ -423,18 +423,29 @@ func truncate(t *testing.T, path string, size int64) {
 // and change nothing, rather than take what follows for a torn tail and cut it off.
 func TestDamageIsNoTornTail(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "base")
-	if _, err := export(base, nil, sample(200, 7), 7); err != nil {
+	list := sample(200, 7)
+	if _, err := export(base, nil, list, 7); err != nil {
 		t.Fatal(err)
 	}
+	harmless := 0
 	size := fileSize(t, filepath.Join(base, "catalog.jsonl.zst"))
 	for at := int64(0); at < size/2; at += 1 + size/100 {
 		dir := copyDir(t, base)
 		flip(t, filepath.Join(dir, "catalog.jsonl.zst"), at)
 		before := tree(t, dir)
 		var damage *archive.DamageError
-		if w, err := archive.OpenWriter(dir, options(nil)); !errors.As(err, &damage) {
+		w, err := archive.OpenWriter(dir, options(nil))
+		if err == nil {
+			// A bit of a frame header that no reader minds, such as the unused one (RFC 8878, section 3.1.1.1.1).
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			compare(t, fmt.Sprintf("octet %d flipped", at), contents(t, dir), expected(list))
+			harmless++
+			continue
+		}
+		if !errors.As(err, &damage) {
 			t.Errorf("octet %d flipped: OpenWriter gave %v, want *DamageError", at, err)
-			_ = w.Close()
 		}
 		if after := tree(t, dir); !maps.Equal(before, after) {
 			t.Errorf("octet %d flipped: OpenWriter changed the archive", at)
@@ -442,6 +453,9 @@ func TestDamageIsNoTornTail(t *testing.T) {
 		if res, err := archive.Verify(t.Context(), dir, nil, nil); err != nil || len(res.Problems) == 0 {
 			t.Errorf("octet %d flipped: Verify found nothing (%v)", at, err)
 		}
+	}
+	if harmless > 5 {
+		t.Errorf("%d flips were harmless", harmless)
 	}
 }
 

@@ -170,7 +170,6 @@ func newMailEncoder(w io.Writer, window int) (*zstd.Encoder, error) {
 		zstd.WithWindowSize(window),
 		zstd.WithAllLitEntropyCompression(true),
 		zstd.WithEncoderConcurrency(1),
-		zstd.WithLowerEncoderMem(true),
 		zstd.WithZeroFrames(true),
 		zstd.WithEncoderCRC(true))
 }

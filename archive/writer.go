@@ -293,7 +293,7 @@ func (w *Writer) place(r *record, body *spool.Spool) error {
 	if twin := w.twins.take(&w.Catalog, msg); twin != nil {
 		msg.from, msg.Link, r.orig = twin, true, twin
 		r.File = []uint32{twin.Epoch, twin.UID}
-		return body.Close()
+		return body.Reset()
 	}
 	if orig := w.bySum[msg.Sum]; orig != nil {
 		msg.Link, r.Link, r.orig = true, true, orig
@@ -303,7 +303,7 @@ func (w *Writer) place(r *record, body *spool.Spool) error {
 		}
 		r.lane = w.laneOf(orig)
 		w.send(r.lane, member{header: header}, 0)
-		return body.Close()
+		return body.Reset()
 	}
 	header, err := tarHeader(fileHeader(w.File(msg), msg.Size, msg.InternalDate))
 	if err != nil {
