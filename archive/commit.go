@@ -262,7 +262,7 @@ func (w *Writer) pack(first []*record) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return packRecords(plain)
+	return w.packRecords(plain)
 }
 
 func (w *Writer) appendCatalog(packed []byte) error {

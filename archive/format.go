@@ -36,6 +36,7 @@ const (
 	maxWindow        = 128 << 20 // of a data frame, what plain zstd -d accepts
 	mailWindow       = 32 << 20  // of the data frames this version writes
 	catalogWindow    = 8 << 20   // of a catalog frame
+	recordWindow     = 1 << 20   // of the catalog frames this version writes
 	maxCatalogFrame  = 512 << 20 // octets of one catalog frame, decompressed
 	maxCatalogPacked = 256 << 20 // octets of one catalog frame, compressed
 	maxRecord        = 4 << 20   // octets of one line of the catalog

@@ -182,19 +182,23 @@ func newMailDecoder() (*zstd.Decoder, error) {
 		zstd.WithDecoderMaxWindow(maxWindow))
 }
 
-// packRecords compresses the records of one commit into a catalog frame.
-func packRecords(plain []byte) ([]byte, error) {
-	enc, err := zstd.NewWriter(nil,
+// newRecordEncoder compresses catalog frames.
+func newRecordEncoder() (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
-		zstd.WithWindowSize(catalogWindow),
+		zstd.WithWindowSize(recordWindow),
 		zstd.WithEncoderConcurrency(1),
 		zstd.WithEncoderCRC(true))
-	if err != nil {
-		return nil, fmt.Errorf("start compression: %w", err)
+}
+
+// packRecords compresses the records of one commit into a catalog frame.
+func (w *Writer) packRecords(plain []byte) ([]byte, error) {
+	if w.packer == nil {
+		enc, err := newRecordEncoder()
+		if err != nil {
+			return nil, fmt.Errorf("start compression: %w", err)
+		}
+		w.packer = enc
 	}
-	packed := enc.EncodeAll(plain, nil)
-	if err := enc.Close(); err != nil {
-		return nil, fmt.Errorf("end compression: %w", err)
-	}
-	return packed, nil
+	return w.packer.EncodeAll(plain, nil), nil
 }

@@ -80,7 +80,6 @@ func (c *Catalog) applyCommit(plain []byte, packed int64) error {
 func newRecordDecoder() (*zstd.Decoder, error) {
 	dec, err := zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderMaxMemory(maxCatalogFrame),
 		zstd.WithDecoderMaxWindow(catalogWindow))
 	if err != nil {
 		return nil, fmt.Errorf("start decompression: %w", err)
@@ -97,13 +96,16 @@ func readCommit(r io.ReaderAt, dec *zstd.Decoder, offset, size int64) (rawFrame,
 	if f.kind != kindData || f.length > maxCatalogPacked {
 		return f, nil, fmt.Errorf("no catalog frame: %d octets of kind %d", f.length, f.kind)
 	}
-	packed := make([]byte, f.length)
-	if _, err := r.ReadAt(packed, offset); err != nil {
-		return f, nil, fmt.Errorf("read catalog: %w", err)
+	// As a stream, so that memory grows with what is there and not with what the frame's header announces.
+	if err := dec.Reset(io.NewSectionReader(r, offset, f.length)); err != nil {
+		return f, nil, fmt.Errorf("decompress: %w", err)
 	}
-	plain, err := dec.DecodeAll(packed, nil)
+	plain, err := io.ReadAll(io.LimitReader(dec, maxCatalogFrame+1))
 	if err != nil {
 		return f, nil, fmt.Errorf("decompress: %w", err)
+	}
+	if len(plain) > maxCatalogFrame {
+		return f, nil, fmt.Errorf("decompress: more than %d octets", maxCatalogFrame)
 	}
 	return f, plain, nil
 }

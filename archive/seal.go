@@ -85,7 +85,7 @@ func (w *Writer) noteSeal() error {
 			return err
 		}
 	}
-	packed, err := packRecords(plain)
+	packed, err := w.packRecords(plain)
 	if err != nil {
 		return err
 	}

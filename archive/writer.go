@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/klauspost/compress/zstd"
 
 	"mailark/internal/durable"
 	"mailark/internal/spool"
@@ -38,6 +39,7 @@ type Writer struct {
 	seg     *segmentInfo
 	lanes   []*lane
 	outs    []*laneOut
+	packer  *zstd.Encoder // of catalog frames
 	pending []*record
 	began   time.Time // of the oldest pending record
 	twins   twins
