@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -286,8 +287,18 @@ func killAt(n int, after bool) durable.Hook {
 	}
 }
 
-// TestCrashAtEveryStep dies before and after every durable step of a first and of an incremental
-// run, runs again, and compares everything.
+// failAt is a hook that lets one step fail, as a full disk does, and no other.
+func failAt(n int, after bool) durable.Hook {
+	return func(s durable.Step, done bool) error {
+		if s.N == n && done == after {
+			return errKilled
+		}
+		return nil
+	}
+}
+
+// TestCrashAtEveryStep dies before and after every durable step of a first run, of an incremental one and of one with a new
+// UIDVALIDITY, or lets that step alone fail; then it runs again and compares everything.
 func TestCrashAtEveryStep(t *testing.T) {
 	first := sample(60, 3)
 	second := append(slices.Clone(first), sample(90, 4)[60:]...)
@@ -317,10 +328,16 @@ func TestCrashAtEveryStep(t *testing.T) {
 			want := contents(t, clean)
 			compare(t, "clean run", want, expected(scenario.run))
 			for n := 1; n <= count.Steps(); n++ {
-				for _, after := range []bool{false, true} {
-					what := fmt.Sprintf("step %d after=%v", n, after)
+				for _, crash := range []struct {
+					name string
+					hook durable.Hook
+				}{
+					{"die before", killAt(n, false)}, {"die after", killAt(n, true)},
+					{"fail before", failAt(n, false)}, {"fail after", failAt(n, true)},
+				} {
+					what := fmt.Sprintf("%s step %d", crash.name, n)
 					dir := copyDir(t, base)
-					if _, err := export(dir, durable.New(killAt(n, after)), scenario.run, scenario.validity); !errors.Is(err, errKilled) {
+					if _, err := export(dir, durable.New(crash.hook), scenario.run, scenario.validity); !errors.Is(err, errKilled) {
 						t.Fatalf("%s: %v, want to be killed", what, err)
 					}
 					if _, err := export(dir, nil, scenario.run, scenario.validity); err != nil {
@@ -333,7 +350,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("%d steps, died before and after each", count.Steps())
+			t.Logf("%d steps, died and failed before and after each", count.Steps())
 		})
 	}
 }
@@ -662,4 +679,92 @@ func TestLanes(t *testing.T) {
 	}
 	compare(t, "lanes", contents(t, dir), expected(list))
 	verifyClean(t, dir)
+}
+
+// TestBigMessageInBoundedMemory sends 100 MB through a writer and back: the heap beside the encoder's and
+// decoder's windows stays below 64 MiB.
+func TestBigMessageInBoundedMemory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	opts := options(nil)
+	opts.Window, opts.FrameSize = 1<<20, 64<<20
+	w, err := archive.Create(dir, archive.Source{}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Close() }()
+	mbox, err := w.SetMailbox(archive.MailboxInfo{Path: []string{"INBOX"}, Raw: "INBOX"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.OpenEpoch(mbox.ID, 1); err != nil {
+		t.Fatal(err)
+	}
+	var peak uint64
+	watch := func() {
+		var ms runtime.MemStats
+		runtime.ReadMemStats(&ms)
+		peak = max(peak, ms.HeapInuse)
+	}
+	sp := spool.New(w.SpoolDir())
+	rng := rand.NewChaCha8([32]byte{1})
+	chunk := make([]byte, 1<<20)
+	for range 100 {
+		_, _ = rng.Read(chunk)
+		if _, err := sp.Write(chunk); err != nil {
+			t.Fatal(err)
+		}
+		watch()
+	}
+	sum := sp.Sum()
+	k := archive.Key{Mailbox: mbox.ID, Epoch: 1, UID: 1}
+	if _, err := w.Add(t.Context(), k, time.Unix(1, 0), nil, sp); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	watch()
+	r, err := archive.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	if err := r.Load(t.Context(), r.Message(k), sp); err != nil || sp.Sum() != sum {
+		t.Fatalf("load: %v", err)
+	}
+	watch()
+	if limit := uint64(64 << 20); peak > limit {
+		t.Errorf("heap of %d MiB, want at most %d", peak>>20, limit>>20)
+	}
+}
+
+// TestReadersBesideAWriter reads after every message that a writer adds: always a whole state.
+func TestReadersBesideAWriter(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	list := sample(90, 12)
+	for n := 10; n <= len(list); n += 20 {
+		hook := func(s durable.Step, done bool) error {
+			if _, err := os.Stat(filepath.Join(dir, "archive.json")); err != nil {
+				return nil
+			}
+			r, err := archive.Open(dir, nil)
+			if err != nil {
+				t.Errorf("step %d (%s %s): %v", s.N, s.Op, filepath.Base(s.Path), err)
+				return nil
+			}
+			sp := spool.New(t.TempDir())
+			for _, mbox := range r.Mailboxes() {
+				for m := range r.Messages(mbox.ID) {
+					if err := r.Load(t.Context(), m, sp); err != nil {
+						t.Errorf("step %d (%s %s): UID %d: %v", s.N, s.Op, filepath.Base(s.Path), m.UID, err)
+					}
+				}
+			}
+			return r.Close()
+		}
+		if _, err := export(dir, durable.New(hook), list[:n], 7); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compare(t, "in the end", contents(t, dir), expected(list[:90]))
 }
