@@ -1,0 +1,216 @@
+package session
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-sasl"
+)
+
+// signIn reads the greeting, signs in, and learns what the server can do.
+func (c *conn) signIn(ctx context.Context) error {
+	defer c.w.Guard(ctx)()
+	op := "connect to " + c.opts.address()
+	if err := c.cl.WaitGreeting(); err != nil {
+		var e *Error
+		if errors.As(c.wrap(op, ScopeSession, err), &e) && !isContext(e.Err) {
+			if e.Class != ClassRetry {
+				e.Class = ClassWait // a server that greets with BYE is busy or going down
+			}
+			e.Err = fmt.Errorf("%w: %w", ErrConnect, e.Err)
+		}
+		return e
+	}
+	if c.cl.State() == imap.ConnStateNotAuthenticated {
+		if err := c.authenticate(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.learnCaps(); err != nil {
+		return err
+	}
+	return c.introduce()
+}
+
+func isContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// credentials is a name and a password that must not come out again.
+type credentials struct{ user, password string }
+
+// authenticate tries the methods that are left, one after the other, until one is accepted or the
+// server says clearly that it is the password.
+func (c *conn) authenticate(ctx context.Context) error {
+	caps := c.cl.Caps()
+	if caps == nil {
+		if cause := c.w.Cause(); cause != nil {
+			return c.lost("CAPABILITY", cause)
+		}
+	}
+	methods, err := c.methods(caps)
+	if err != nil {
+		return err
+	}
+	cred := credentials{user: c.opts.User}
+	if c.opts.Password != nil {
+		if cred.password, err = c.opts.Password(ctx); err != nil {
+			return fmt.Errorf("get the password of %q: %w", c.opts.User, err)
+		}
+	}
+	for _, method := range methods {
+		if err = c.try(method, cred); err == nil {
+			return nil
+		}
+		var e *Error
+		if !errors.As(err, &e) || e.Scope == ScopeSession || e.Class == ClassWait || isCredentialCode(e.Code) {
+			break
+		}
+		c.opts.Log.Info("sign-in method refused", "method", method, "text", e.Server)
+	}
+	return signInError(err)
+}
+
+// methods lists the ways to sign in, the best first. LOGINDISABLED (RFC 9051, section 6.2.3) is heeded
+// before a password leaves this machine.
+func (c *conn) methods(caps imap.CapSet) ([]string, error) {
+	plain, login := caps.Has(imap.AuthCap("PLAIN")), !caps.Has(imap.CapLoginDisabled)
+	var methods []string
+	if c.opts.Auth == "plain" || c.opts.Auth == "auto" && plain {
+		methods = append(methods, "PLAIN")
+	}
+	if login && c.opts.Auth != "plain" {
+		methods = append(methods, "LOGIN")
+	}
+	if len(methods) == 0 {
+		reason := "the server takes no password on this connection (LOGINDISABLED)"
+		if c.opts.TLS == TLSNone {
+			reason += "; use --tls starttls or implicit"
+		}
+		return nil, &Error{
+			Op: "sign in as " + c.opts.User, Scope: ScopeSession, Class: ClassFinal,
+			Err: fmt.Errorf("%w: %s", ErrSignIn, reason),
+		}
+	}
+	return methods, nil
+}
+
+func (c *conn) try(method string, cred credentials) error {
+	op := fmt.Sprintf("sign in as %q by %s", cred.user, method)
+	var err error
+	if method == "PLAIN" {
+		err = c.cl.Authenticate(sasl.NewPlainClient("", cred.user, cred.password))
+	} else {
+		err = c.cl.Login(cred.user, cred.password).Wait()
+	}
+	// A refusal leaves the connection usable: its scope is not the session until all methods failed.
+	err = c.wrap(op, ScopeMailbox, err)
+	var e *Error
+	if errors.As(err, &e) {
+		e.Server = cred.redact(e.Server)
+		if errors.Is(e.Err, errParse) {
+			e.Err = errParse // go-imap's words may quote ours
+		}
+	}
+	return err
+}
+
+// redact takes the password out of a server's words, should they echo the command.
+func (cred credentials) redact(words string) string {
+	plain := base64.StdEncoding.EncodeToString([]byte("\x00" + cred.user + "\x00" + cred.password))
+	for _, secret := range []string{cred.password, plain} {
+		if secret != "" {
+			words = strings.ReplaceAll(words, secret, "…")
+		}
+	}
+	return words
+}
+
+// isCredentialCode recognises the codes that say: the server understood, and it is the account
+// (RFC 5530, section 3). Another try would only bring the account nearer to its lock-out.
+func isCredentialCode(code string) bool {
+	switch code {
+	case "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED":
+		return true
+	}
+	return false
+}
+
+// signInError turns the last refusal into the verdict on the session.
+func signInError(err error) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Scope == ScopeSession {
+		return err
+	}
+	e.Scope = ScopeSession
+	if e.Class == ClassWait {
+		return e
+	}
+	e.Class = ClassFinal
+	e.Err = fmt.Errorf("%w: check user name and password", ErrSignIn)
+	return e
+}
+
+// learnCaps gets the capabilities that hold after the sign-in.
+func (c *conn) learnCaps() error {
+	if c.w.Seen().CapsSent {
+		c.caps = c.cl.Caps()
+		return nil
+	}
+	caps, err := c.cl.Capability().Wait()
+	if err != nil {
+		return c.enteredInName(c.wrap("CAPABILITY", ScopeSession, err))
+	}
+	c.caps = caps
+	return nil
+}
+
+// introduce sends ID (RFC 2971; some servers refuse SELECT without) and asks for the namespaces.
+func (c *conn) introduce() error {
+	var sentID func() error
+	if c.caps.Has(imap.CapID) {
+		name, version, _ := strings.Cut(c.opts.Program, " ")
+		cmd := c.cl.ID(&imap.IDData{Name: name, Version: version})
+		sentID = func() error { _, err := cmd.Wait(); return err }
+	}
+	err := c.askNamespace()
+	if sentID != nil {
+		if err := c.survive("ID", sentID()); err != nil {
+			return err
+		}
+		c.opts.Log.Debug("server's identity", "id", c.w.Seen().Identity)
+	}
+	return err
+}
+
+// survive swallows a refusal of a command that is not vital.
+func (c *conn) survive(op string, err error) error {
+	err = c.wrap(op, ScopeMailbox, err)
+	var e *Error
+	if errors.As(err, &e) && e.Scope != ScopeSession {
+		c.opts.Log.Info("refused, going on without", "command", op, "text", e.Server)
+		return c.enteredInName(nil, e.Server)
+	}
+	return err
+}
+
+// enteredInName recognises Exchange's way to refuse a mailbox after it took the password.
+func (c *conn) enteredInName(err error, words ...string) error {
+	var e *Error
+	if errors.As(err, &e) {
+		words = append(words, e.Server)
+	}
+	for _, w := range words {
+		if strings.Contains(w, "authenticated but not connected") {
+			return &Error{
+				Op: "sign in as " + c.opts.User, Scope: ScopeSession, Class: ClassFinal, Server: w,
+				Err: fmt.Errorf("%w: the account has no mailbox here, or the password is wrong", ErrSignIn),
+			}
+		}
+	}
+	return err
+}

@@ -1,0 +1,101 @@
+package wire
+
+import "strings"
+
+// takeStatus keeps what a status response says besides the client's business. It reports whether the
+// answer was for a Call and is not to be shown to the client.
+func (c *Conn) takeStatus(st Status) (mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch st.Tag {
+	case "+":
+		if c.asking == nil {
+			return false
+		}
+		close(c.asking.goOn)
+		c.asking = nil
+		return true
+	case "*":
+		c.takeUntagged(st)
+		return false
+	}
+	asked, ok := c.owed[st.Tag]
+	delete(c.owed, st.Tag)
+	if call := c.calls[st.Tag]; call != nil {
+		delete(c.calls, st.Tag)
+		if c.asking == call {
+			c.asking = nil
+		}
+		call.answer = st
+		close(call.done)
+		return true
+	}
+	if ok {
+		c.takeTagged(st, asked)
+	}
+	return false
+}
+
+func (c *Conn) takeUntagged(st Status) {
+	if _, first := c.owed[greetingTag]; first {
+		delete(c.owed, greetingTag)
+		c.seen.Greeting = st
+	}
+	switch {
+	case st.Kind == "BYE":
+		c.seen.Bye = st.String()
+		c.log.Debug("server says goodbye", "text", st.Text)
+	case st.Code == "ALERT":
+		c.seen.Alert = st.Text
+		c.log.Warn("message from the server", "text", st.Text)
+	case st.Kind == "NO" || st.Kind == "BAD":
+		c.seen.Complaint = st.String()
+		c.log.Info("the server warns", "text", st.String())
+	case st.Code == "PERMANENTFLAGS":
+		c.seen.PermFlags = true
+	}
+}
+
+func (c *Conn) takeTagged(st Status, asked command) {
+	switch asked.name {
+	case "LOGIN", "AUTHENTICATE":
+		c.seen.CapsSent = st.Kind == "OK" && st.Code == "CAPABILITY"
+	case "SELECT", "EXAMINE":
+		c.seen.ReadOnly = st.Code == "READ-ONLY"
+	}
+	if strings.EqualFold(st.Code, "ALERT") {
+		c.seen.Alert = st.Text
+		if st.Kind == "OK" {
+			c.log.Warn("message from the server", "text", st.Text)
+		}
+	}
+}
+
+// Seen returns what the server has said so far.
+func (c *Conn) Seen() Seen {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen
+}
+
+func (c *Conn) note(f func(*Seen)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.seen)
+}
+
+// onlyBodiesAsked reports whether FETCH commands are open and all of them ask for bodies.
+func (c *Conn) onlyBodiesAsked() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	bodies := false
+	for _, cmd := range c.owed {
+		if cmd.name == "FETCH" {
+			if !cmd.bodies {
+				return false
+			}
+			bodies = true
+		}
+	}
+	return bodies
+}

@@ -1,0 +1,380 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	inBuffer    = 64 << 10 // octets read at once when lines are expected
+	directRead  = 16 << 10 // a reader with this much room takes literals straight from the network
+	writeChunk  = 64 << 10 // octets written before the clock of silence starts again
+	lastWords   = time.Second
+	greetingTag = "greeting"
+)
+
+// ErrClosedByServer is the cause when the server closes the connection without a word or after BYE.
+var ErrClosedByServer = errors.New("the server closed the connection")
+
+// SilentError is the cause when an answer is owed and nothing moves.
+type SilentError struct{ After time.Duration }
+
+func (e *SilentError) Error() string { return fmt.Sprintf("server silent for %v", e.After) }
+
+// Timeout makes it a net.Error in spirit.
+func (e *SilentError) Timeout() bool { return true }
+
+// Options are the knobs of a Conn.
+type Options struct {
+	Timeout  time.Duration // longest silence while an answer is owed; 0: 5 minutes
+	Greeting time.Duration // longest wait for the greeting; 0: Timeout
+	Preface  []byte        // read before the first octet off the network; must be whole lines
+	QuickAck bool          // acknowledge at once while a continuation request is awaited
+	Log      *slog.Logger  // nil: none
+}
+
+// Seen is what the server said beside the answers the client reads.
+type Seen struct {
+	Greeting  Status
+	Bye       string // words of the last BYE
+	Alert     string // words of the last [ALERT]
+	Complaint string // words of the last untagged NO or BAD
+	Identity  string // the parenthesised list of ID
+	CapsSent  bool   // the answer to LOGIN or AUTHENTICATE carried the capabilities
+	ReadOnly  bool   // the answer to the last SELECT or EXAMINE said READ-ONLY
+	PermFlags bool   // … and PERMANENTFLAGS came with it
+}
+
+// Conn is a net.Conn for one IMAP client. Read and Write are for the client alone; the other methods
+// may be called from any goroutine.
+type Conn struct {
+	opts  Options
+	inner net.Conn // TLS or TCP
+	raw   net.Conn // TCP
+	log   *slog.Logger
+	lsub  atomic.Bool
+
+	in      Scanner
+	buf     []byte
+	queue   [][]byte // what the client is to read next; points into buf
+	readErr error
+	rules   []answerRule
+
+	out        Scanner
+	turn       chan struct{} // held by whoever is in the middle of a command
+	midCommand bool          // the client is
+
+	mu     sync.Mutex
+	owed   map[string]command // by tag
+	calls  map[string]*Call
+	asking *Call // awaits a continuation request
+	seen   Seen
+	cause  error
+	closed bool
+	lost   chan struct{}
+	tags   int
+}
+
+type command struct {
+	name   string // upper case; UID FETCH is FETCH
+	bodies bool   // FETCH of BODY.PEEK[]
+}
+
+// New wraps an established connection. raw is the TCP connection below inner; it may be the same.
+func New(inner, raw net.Conn, o Options) *Conn {
+	if o.Timeout <= 0 {
+		o.Timeout = 5 * time.Minute
+	}
+	if o.Greeting <= 0 {
+		o.Greeting = o.Timeout
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Conn{
+		opts: o, inner: inner, raw: raw, log: o.Log,
+		buf:   make([]byte, inBuffer),
+		rules: answerRules(),
+		turn:  make(chan struct{}, 1),
+		owed:  map[string]command{greetingTag: {}},
+		calls: map[string]*Call{},
+		lost:  make(chan struct{}),
+	}
+	if len(o.Preface) > 0 {
+		// A preface is whole lines and shorter than a line may be: Feed cannot refuse it.
+		_ = c.in.Feed(o.Preface, c.takeLine, c.takeLiteral)
+	}
+	return c
+}
+
+// Read implements net.Conn for the client.
+func (c *Conn) Read(p []byte) (int, error) {
+	for len(c.queue) == 0 {
+		if c.readErr != nil {
+			return 0, c.readErr
+		}
+		if n := c.in.Literal(); n > 0 && len(p) >= directRead {
+			return c.readLiteral(p[:min(int64(len(p)), n)])
+		}
+		n, err := c.receive(c.buf)
+		if ferr := c.in.Feed(c.buf[:n], c.takeLine, c.takeLiteral); ferr != nil {
+			err = c.Fail(ferr)
+		}
+		if err != nil {
+			c.readErr = err
+			if rest := c.in.Rest(); len(rest) > 0 {
+				c.queue = append(c.queue, rest)
+			}
+		}
+	}
+	n := copy(p, c.queue[0])
+	if n == len(c.queue[0]) {
+		c.queue = c.queue[1:]
+	} else {
+		c.queue[0] = c.queue[0][n:]
+	}
+	return n, nil
+}
+
+func (c *Conn) readLiteral(p []byte) (int, error) {
+	n, err := c.receive(p)
+	c.in.Skip(n)
+	if n > 0 {
+		c.readErr = err
+		return n, nil
+	}
+	return 0, err
+}
+
+// receive reads once from the network. Its error is the cause of the loss.
+func (c *Conn) receive(p []byte) (int, error) {
+	for {
+		c.touch()
+		n, err := c.inner.Read(p)
+		switch {
+		case n > 0 || err == nil:
+			if c.opts.QuickAck {
+				c.quickAck()
+			}
+			return n, nil // an error will come again
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			wait, ok := c.patience()
+			if !ok {
+				continue // the answer came, or the client spoke, while the clock ran out
+			}
+			return 0, c.Fail(&SilentError{wait})
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return 0, c.Fail(ErrClosedByServer)
+		default:
+			return 0, c.Fail(err)
+		}
+	}
+}
+
+// patience is the longest silence allowed at the moment; ok is false if nothing is owed.
+func (c *Conn) patience() (wait time.Duration, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.patienceLocked()
+}
+
+func (c *Conn) patienceLocked() (time.Duration, bool) {
+	if _, greeting := c.owed[greetingTag]; greeting {
+		return c.opts.Greeting, true
+	}
+	return c.opts.Timeout, len(c.owed) > 0
+}
+
+// touch starts the clock of silence again, or stops it when nothing is owed. The lock makes sure that
+// the reader's "nothing owed" never overtakes a writer's new command.
+func (c *Conn) touch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var deadline time.Time
+	if wait, ok := c.patienceLocked(); ok {
+		deadline = time.Now().Add(wait)
+	}
+	// A deadline that cannot be set means a closed connection, which the next Read reports.
+	_ = c.inner.SetReadDeadline(deadline)
+}
+
+func (c *Conn) takeLiteral(octets []byte) { c.queue = append(c.queue, octets) }
+
+// takeLine sees every line of the server before the client does.
+func (c *Conn) takeLine(l []byte, start bool) {
+	if !start {
+		c.queue = append(c.queue, l)
+		return
+	}
+	if st, ok := ParseStatus(l); ok && c.takeStatus(st) {
+		return
+	}
+	for _, rule := range c.rules {
+		if c.in.within && !rule.literals {
+			continue
+		}
+		if l = rule.fix(c, l); l == nil {
+			c.log.Debug("answer hidden from the client", "rule", rule.name)
+			return
+		}
+	}
+	c.queue = append(c.queue, l)
+}
+
+// Write implements net.Conn for the client. A line goes out when it is complete.
+func (c *Conn) Write(p []byte) (int, error) {
+	if !c.midCommand {
+		select {
+		case c.turn <- struct{}{}:
+			c.midCommand = true
+		case <-c.lost:
+			return 0, c.err()
+		}
+	}
+	var out []byte
+	err := c.out.Feed(p, func(l []byte, start bool) {
+		if start {
+			if c.lsub.Load() {
+				l = listAsLSUB(l)
+			}
+			c.takeCommand(l)
+		}
+		out = append(out, l...)
+	}, func(octets []byte) { out = append(out, octets...) })
+	if err != nil {
+		return 0, c.Fail(err)
+	}
+	if err := c.send(out); err != nil {
+		return 0, err
+	}
+	if c.out.AtStart() {
+		c.midCommand = false
+		<-c.turn
+	}
+	return len(p), nil
+}
+
+// takeCommand notes that a command owes an answer. A line of one word is no command but a step of
+// AUTHENTICATE.
+func (c *Conn) takeCommand(l []byte) {
+	words := strings.Fields(string(l[:min(len(l), 64)]))
+	if len(words) < 2 {
+		return
+	}
+	name := strings.ToUpper(words[1])
+	if name == "UID" && len(words) > 2 {
+		name = strings.ToUpper(words[2])
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owed[words[0]] = command{name, name == "FETCH" && strings.Contains(string(l), "BODY.PEEK[")}
+	if name == "SELECT" || name == "EXAMINE" {
+		c.seen.ReadOnly, c.seen.PermFlags = false, false
+	}
+}
+
+// send writes octets in pieces, so that a slow line shows progress.
+func (c *Conn) send(p []byte) error {
+	for len(p) > 0 {
+		piece := p[:min(len(p), writeChunk)]
+		c.touch()
+		_ = c.inner.SetWriteDeadline(time.Now().Add(c.opts.Timeout)) // as in touch
+		if _, err := c.inner.Write(piece); err != nil {
+			return c.failWriting(err)
+		}
+		p = p[len(piece):]
+	}
+	c.touch()
+	return nil
+}
+
+// failWriting gives the reader a moment to find the server's last words, which say more than the
+// broken pipe does.
+func (c *Conn) failWriting(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return c.Fail(&SilentError{c.opts.Timeout})
+	}
+	timer := time.NewTimer(lastWords)
+	defer timer.Stop()
+	select {
+	case <-c.lost:
+	case <-timer.C:
+	}
+	return c.Fail(err)
+}
+
+// Fail ends the connection. The first cause stays; it is returned, and wrapped by every later error.
+func (c *Conn) Fail(cause error) error {
+	c.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		c.cause = cause
+		close(c.lost)
+	}
+	cause = c.causeLocked()
+	c.mu.Unlock()
+	_ = c.raw.Close() // a second close is harmless, and no error of it helps anybody
+	return cause
+}
+
+// Close implements net.Conn for the client.
+func (c *Conn) Close() error {
+	_ = c.Fail(nil)
+	return nil
+}
+
+func (c *Conn) causeLocked() error {
+	if c.cause == nil {
+		return net.ErrClosed
+	}
+	return c.cause
+}
+
+func (c *Conn) err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.causeLocked()
+}
+
+// Cause tells why the connection was lost: a *SilentError, ErrClosedByServer, the network's error, or
+// what Fail was given. nil: it is not lost, or was closed from our side.
+func (c *Conn) Cause() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
+}
+
+// Lost is closed when the connection has ended.
+func (c *Conn) Lost() <-chan struct{} { return c.lost }
+
+// Guard ends the connection when ctx does. The returned function takes the guard away.
+func (c *Conn) Guard(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = c.Fail(context.Cause(ctx)) })
+}
+
+// UseLSUB makes the client's LIST (SUBSCRIBED) go out as LSUB.
+func (c *Conn) UseLSUB(on bool) { c.lsub.Store(on) }
+
+// LocalAddr implements net.Conn.
+func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
+
+// RemoteAddr implements net.Conn.
+func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+
+// SetDeadline ignores the client's deadline; see the package's promise.
+func (c *Conn) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline ignores the client's deadline.
+func (c *Conn) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline ignores the client's deadline.
+func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
