@@ -1,0 +1,221 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"mailark/archive"
+	"mailark/internal/session"
+	"mailark/internal/spool"
+)
+
+// body is a whole message on its way from the goroutine that reads to the one that writes.
+type body struct {
+	want   *want
+	octets *spool.Spool
+}
+
+// fetcher fetches the octets of one mailbox's messages. It belongs to the goroutine that talks to the server.
+type fetcher struct {
+	link     *link
+	mailbox  string
+	validity uint32 // UIDVALIDITY under which the UIDs mean what we want
+	sched    *schedule
+	free     <-chan *spool.Spool
+	bodies   chan<- body // has room for all spools, so that sending never waits
+
+	asked    map[uint32]*want // by the request under way
+	held     *body            // whole, but what follows it has not been seen yet
+	cut      *want            // whose literal was cut short
+	failed   error            // of our own side
+	dry      int              // requests in a row answered by a call for patience
+	looked   bool             // has looked once what is still listed
+	vanished []*want
+}
+
+// run asks until all is delivered, given up or left. errRenumbered: the mailbox got another UIDVALIDITY.
+func (f *fetcher) run(ctx context.Context) error {
+	for portion := f.sched.next(); portion != nil; portion = f.sched.next() {
+		how, suspect, text, err := f.ask(ctx, portion)
+		if err != nil {
+			return err
+		}
+		f.sched.report(portion, how, suspect, text)
+		if how != lost && !f.looked && len(f.sched.undelivered(portion)) > 0 {
+			if err := f.lookAgain(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if len(f.sched.refused) > 0 {
+		if err := f.lookAgain(ctx); err != nil {
+			return err
+		}
+	}
+	if len(f.sched.portions) > 0 {
+		return &mailboxError{fmt.Sprintf("the server gave nothing in %s requests in a row; the rest was left for another run",
+			count(f.sched.dry))}
+	}
+	return nil
+}
+
+// lookAgain lists the mailbox afresh and takes out what has left it meanwhile.
+func (f *fetcher) lookAgain(ctx context.Context) error {
+	f.looked = true
+	f.link.leave()
+	now, err := f.link.list(ctx, f.mailbox)
+	if err != nil {
+		return err
+	}
+	if now.selected.UIDValidity != f.validity {
+		return errRenumbered
+	}
+	if now.sound() {
+		f.vanished = append(f.vanished, f.sched.forget(func(w *want) bool { return !now.has(w.UID) })...)
+	}
+	return nil
+}
+
+// ask makes one request. suspect is the message the connection ended in or behind; text is what to
+// tell people of the failure.
+func (f *fetcher) ask(ctx context.Context, portion []*want) (how outcome, suspect *want, text string, err error) {
+	err = f.request(ctx, portion)
+	switch {
+	case err == nil:
+		return answered, nil, "the server lists it, but sends no octets for it", nil
+	case ctx.Err() != nil:
+		f.link.drop()
+		return 0, nil, "", context.Cause(ctx)
+	case f.failed != nil:
+		return 0, nil, "", &stopError{f.failed}
+	case f.isOwn(err):
+		return 0, nil, "", err
+	case f.cut != nil && f.cut.huge > 0:
+		f.link.drop()
+		return lost, f.cut, f.cut.text, nil
+	case f.cut != nil || lostConnection(err):
+		suspect, text = f.afterLoss(err)
+		return lost, suspect, text, f.link.lose(ctx, err, !f.sched.final)
+	case asksPatience(err):
+		// It may mean this one message and say the same for ever, so the pauses begin short.
+		pause := doubled(f.link.retry.Backoff, f.dry, f.link.retry.Wait)
+		f.dry++
+		f.sched.dive, f.sched.tired = diveAfterSoon, f.dry >= maxAskedForPatience
+		f.link.log.Warn("the server asks for patience", "mailbox", f.mailbox, "reason", words(err), "again in", pause)
+		return refused, nil, "the server refuses it: " + words(err), f.link.retry.Sleep(ctx, pause)
+	}
+	return refused, nil, "the server refuses it: " + words(err), nil
+}
+
+// isOwn reports whether an error is for the caller: it ends the run or the mailbox.
+func (f *fetcher) isOwn(err error) bool {
+	var (
+		stop    *stopError
+		mailbox *mailboxError
+	)
+	return errors.As(err, &stop) || errors.As(err, &mailbox) || errors.Is(err, errRenumbered)
+}
+
+// afterLoss finds the message that may have ended the connection.
+func (f *fetcher) afterLoss(err error) (suspect *want, text string) {
+	switch held := f.held; {
+	case f.cut != nil:
+		suspect, text = f.cut, "the connection ended in the middle of it each time: "+words(err)
+	case held != nil:
+		// Too few octets behind the announcement are filled up from what follows, which then makes no sense.
+		suspect, text = held.want, "the connection ended right behind it each time, so its octets are in doubt: "+words(err)
+	default:
+		text = "the server closed the connection each time: " + words(err)
+	}
+	if f.held != nil {
+		f.giveBack(f.held.octets)
+		f.held = nil
+	}
+	return suspect, text
+}
+
+// request sends FETCH for a portion and hands over what comes.
+func (f *fetcher) request(ctx context.Context, portion []*want) error {
+	sel, err := f.link.enter(ctx, f.mailbox)
+	if err != nil {
+		return err
+	}
+	if sel.UIDValidity != f.validity {
+		return errRenumbered
+	}
+	f.asked = make(map[uint32]*want, len(portion))
+	uids, sizes := make([]uint32, 0, len(portion)), make([]int64, 0, len(portion))
+	for _, w := range portion {
+		f.asked[w.UID] = w
+		uids, sizes = append(uids, w.UID), append(sizes, max(w.Size, 0))
+	}
+	f.cut = nil
+	err = f.link.src.FetchBodies(ctx, uids, sizes, func(uid uint32, size int64, r io.Reader) error {
+		return f.receive(ctx, uid, size, r)
+	})
+	if f.failed == nil && ctx.Err() == nil && (err == nil || !lostConnection(err) && f.isAnswer(err)) {
+		f.handOver()
+	}
+	return err
+}
+
+// isAnswer reports whether an error is the server's answer to the request.
+func (f *fetcher) isAnswer(err error) bool {
+	var remote *session.Error
+	return errors.As(err, &remote)
+}
+
+// receive takes one body. That it comes shows that the one before it was whole.
+func (f *fetcher) receive(ctx context.Context, uid uint32, size int64, r io.Reader) error {
+	f.handOver()
+	w := f.asked[uid]
+	if w == nil || w.done {
+		return nil // not asked for; the session passes over the octets
+	}
+	if size > archive.MaxMessageSize {
+		w.huge, w.text = size, fmt.Sprintf("the server announces %d octets, an archive takes %d at most",
+			size, int64(archive.MaxMessageSize))
+		f.cut = w
+		return errors.New(w.text)
+	}
+	var octets *spool.Spool
+	select {
+	case octets = <-f.free:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if _, err := io.Copy(octets, r); err != nil {
+		f.failed = octets.Err()
+		f.cut = w
+		f.giveBack(octets)
+		return err
+	}
+	if octets.Size() == 0 && w.Size > 0 {
+		w.empties++
+		w.text = fmt.Sprintf("the server sends no octets for a message of %d", w.Size)
+		f.giveBack(octets)
+		return nil
+	}
+	f.held = &body{want: w, octets: octets}
+	return nil
+}
+
+// handOver gives the held message to the archive.
+func (f *fetcher) handOver() {
+	if f.held == nil {
+		return
+	}
+	f.held.want.done = true
+	f.link.alive()
+	f.dry = 0
+	f.bodies <- *f.held
+	f.held = nil
+}
+
+// giveBack returns a spool that nobody is to read. It goes the way of the others, so that the free
+// ones have one sender.
+func (f *fetcher) giveBack(octets *spool.Spool) {
+	f.bodies <- body{octets: octets}
+}

@@ -1,0 +1,175 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"mailark/internal/session"
+)
+
+// link is the connection to the source. It is made when it is first needed and made again when it
+// is lost. One goroutine at a time uses it.
+type link struct {
+	opts  session.Options
+	retry Retry
+	log   *slog.Logger
+
+	src      *session.Source
+	selected *session.Selected // what EXAMINE said of the mailbox that is open; nil: none is
+	mailbox  string            // its name
+	entered  bool              // has signed in at least once
+	losses   int               // connections lost in a row, for the pause
+	stalls   int               // those that count against Retry.Losses
+}
+
+// connect makes the connection if there is none. Every error ends the run.
+func (l *link) connect(ctx context.Context) error {
+	for l.src == nil {
+		src, err := session.DialSource(ctx, l.opts)
+		if err == nil {
+			l.src, l.entered = src, true
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if !l.worthAnotherDial(err) {
+			return &stopError{err}
+		}
+		if err := l.lose(ctx, err, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// worthAnotherDial: a server that has let us in before comes back; one that never could be reached
+// and does not ask for patience is more likely a wrong name.
+func (l *link) worthAnotherDial(err error) bool {
+	var remote *session.Error
+	switch {
+	case !errors.As(err, &remote):
+		return false
+	case l.entered && errors.Is(err, session.ErrConnect):
+		return true
+	case l.entered:
+		return remote.Class != session.ClassFinal
+	}
+	return remote.Class == session.ClassWait ||
+		remote.Class == session.ClassRetry && !errors.Is(err, session.ErrConnect) && !errors.Is(err, session.ErrTLS)
+}
+
+// lose drops the connection after err and waits until it is time for a new one. counted: it counts
+// against the patience of the run.
+func (l *link) lose(ctx context.Context, err error, counted bool) error {
+	l.drop()
+	pause := doubled(l.retry.Backoff, l.losses, maxBackoff)
+	if asksPatience(err) {
+		pause = doubled(l.retry.Wait, l.losses, maxWait)
+	}
+	l.losses++
+	if counted {
+		l.stalls++
+	}
+	if l.stalls >= l.patience() {
+		return &stopError{fmt.Errorf("lost the connection %d times in a row without copying anything: %w: %w",
+			l.stalls, ErrGaveUp, err)}
+	}
+	l.log.Warn("connection lost", "reason", words(err), "again in", pause)
+	return l.retry.Sleep(ctx, pause)
+}
+
+// patience is how many connections may be lost in a row.
+func (l *link) patience() int {
+	if !l.entered {
+		return min(l.retry.Attempts, l.retry.Losses)
+	}
+	return l.retry.Losses
+}
+
+// alive notes that something was copied.
+func (l *link) alive() { l.losses, l.stalls = 0, 0 }
+
+func (l *link) drop() {
+	if l.src != nil {
+		_ = l.src.Close() // it is no use any more, whatever it says
+	}
+	l.src = nil
+	l.leave()
+}
+
+// leave forgets which mailbox is open, so that the next enter looks at it afresh.
+func (l *link) leave() { l.selected, l.mailbox = nil, "" }
+
+// do runs op on a live connection, on a new one if it loses that, and later if the server asks for
+// patience. An error is a stopError, the context's, or the last one of op.
+func (l *link) do(ctx context.Context, op func(src *session.Source) error) error {
+	for try := 1; ; try++ {
+		if err := l.connect(ctx); err != nil {
+			return err
+		}
+		err := op(l.src)
+		var stop *stopError
+		switch {
+		case err == nil, errors.As(err, &stop):
+			return err
+		case ctx.Err() != nil:
+			l.drop()
+			return context.Cause(ctx)
+		case lostConnection(err):
+			if loseErr := l.lose(ctx, err, true); loseErr != nil {
+				return loseErr
+			}
+		case asksPatience(err):
+			if try < l.retry.Attempts {
+				if err := l.pause(ctx, err, try); err != nil {
+					return err
+				}
+			}
+		default:
+			return err
+		}
+		if try >= l.retry.Attempts {
+			return err
+		}
+	}
+}
+
+// pause waits because the server has asked for it.
+func (l *link) pause(ctx context.Context, err error, try int) error {
+	d := doubled(l.retry.Wait, try-1, maxWait)
+	l.log.Warn("the server asks for patience", "reason", words(err), "again in", d)
+	return l.retry.Sleep(ctx, d)
+}
+
+// enter opens the mailbox, unless it is open, and returns what EXAMINE said of it.
+func (l *link) enter(ctx context.Context, mailbox string) (*session.Selected, error) {
+	if l.src != nil && l.selected != nil && l.mailbox == mailbox {
+		return l.selected, nil
+	}
+	err := l.do(ctx, func(src *session.Source) error {
+		sel, err := src.Examine(ctx, mailbox)
+		if err == nil {
+			l.selected, l.mailbox = sel, mailbox
+		}
+		return err
+	})
+	if err != nil {
+		return nil, asMailboxError(ctx, "open", err)
+	}
+	return l.selected, nil
+}
+
+// asMailboxError makes what neither ends the run nor comes from the context a matter of the mailbox.
+func asMailboxError(ctx context.Context, verb string, err error) error {
+	var (
+		stop    *stopError
+		mailbox *mailboxError
+	)
+	if ctx.Err() != nil || errors.As(err, &stop) || errors.As(err, &mailbox) || errors.Is(err, errRenumbered) {
+		return err
+	}
+	return &mailboxError{fmt.Sprintf("%s: %s", verb, words(err))}
+}

@@ -1,0 +1,288 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"mailark/archive"
+	"mailark/internal/session"
+)
+
+// source is one mailbox to copy.
+type source struct {
+	session.Mailbox
+	info archive.MailboxInfo
+	id   uint32 // in the archive; 0 if it is not there (dry run)
+}
+
+// pass is one attempt to copy one mailbox under one UIDVALIDITY.
+type pass struct {
+	*export
+	from    source
+	key     archive.Key // of the epoch; UID 0
+	listing *listing
+	plan    *plan
+	result  Mailbox
+	refused []*want
+	gone    []*want // vanished meanwhile
+	ended   bool    // every message listed was seen to
+}
+
+// copyMailbox copies one mailbox. What is wrong with the mailbox itself is noted in its result; an
+// error ends the run.
+func (x *export) copyMailbox(ctx context.Context, from source) error {
+	x.store.at.Mailbox = from.info.Name()
+	x.store.progress(x.store.at)
+	var err error
+	var p *pass
+	for range renumberings {
+		p = &pass{export: x, from: from, result: Mailbox{Name: from.info.Name()}}
+		if err = p.run(ctx); !errors.Is(err, errRenumbered) {
+			break
+		}
+		x.opts.Log.Warn("UIDVALIDITY changed while the mailbox was copied", "mailbox", p.result.Name)
+	}
+	var ownFault *mailboxError
+	switch {
+	case errors.Is(err, errRenumbered):
+		p.result.Changed = "its UIDVALIDITY changed again and again while it was copied"
+		err = nil
+	case errors.As(err, &ownFault):
+		p.result.Failed = ownFault.text
+		err = nil
+	}
+	if countErr := p.account(); countErr != nil && err == nil {
+		err = countErr
+	}
+	x.result.Mailboxes = append(x.result.Mailboxes, p.result)
+	for _, w := range p.refused {
+		x.result.Refused = append(x.result.Refused, Refused{p.result.Name, w.UID, w.text})
+	}
+	x.logMailbox(&p.result)
+	return err
+}
+
+func (p *pass) run(ctx context.Context) error {
+	err := p.store.during(ctx, func(ctx context.Context) (err error) {
+		p.link.leave() // the figures of EXAMINE are to be fresh
+		p.listing, err = p.link.list(ctx, p.from.Name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.result.Listed = len(p.listing.messages)
+	if p.opts.DryRun {
+		p.planDry()
+		return nil
+	}
+	if text := p.emptied(); text != "" {
+		p.result.Changed = text
+		return nil
+	}
+	if err := p.openEpoch(ctx); err != nil {
+		return err
+	}
+	if err := p.applyPlan(); err != nil {
+		return err
+	}
+	if err := p.fetchMissing(ctx); err != nil {
+		return err
+	}
+	p.ended = true
+	return p.setState()
+}
+
+// planDry finds out what a run would do.
+func (p *pass) planDry() {
+	sel := &p.listing.selected
+	p.key = archive.Key{Mailbox: p.from.id}
+	if e := p.catalog.Epoch(p.from.id); e != nil {
+		if e.UIDValidity == sel.UIDValidity && e.UIDValidity != 0 {
+			p.key.Epoch = e.N
+		} else {
+			p.result.NewEpoch = true
+		}
+	}
+	p.plan = makePlan(p.catalog, p.key, p.listing)
+	p.result.Before = p.plan.before
+	p.result.FlagsChanged, p.result.Back = len(p.plan.flags), len(p.plan.back)
+	p.result.Changed = p.emptied()
+	if p.result.Changed == "" {
+		p.result.Changed = p.unsound()
+	}
+	if p.result.Changed == "" {
+		p.result.Gone = p.countArchived(p.plan.gone)
+	}
+}
+
+// emptied says that a mailbox has no messages where there were some, unless the user vouches for it.
+// Servers in trouble show empty mailboxes; so do those that are being emptied by a mishap.
+func (p *pass) emptied() string {
+	if len(p.listing.messages) > 0 || p.opts.BelieveEmpty && p.listing.sound() {
+		return ""
+	}
+	if had := len(p.catalog.Current(p.from.id)); had > 0 {
+		return fmt.Sprintf("the server shows no messages, %s were there before; the archive was left as it is", count(had))
+	}
+	return p.unsound()
+}
+
+// unsound says that the server's figures disagree.
+func (p *pass) unsound() string {
+	if p.listing.sound() {
+		return ""
+	}
+	return fmt.Sprintf("the server says %s messages but lists %s; what is listed was copied, nothing was marked as gone",
+		count(int(p.listing.selected.Exists)), count(len(p.listing.messages)))
+}
+
+// openEpoch makes the plan for the epoch that has the mailbox's UIDVALIDITY. If known UIDs stand for
+// other messages now all the same, it opens a new epoch.
+func (p *pass) openEpoch(ctx context.Context) error {
+	validity := p.listing.selected.UIDValidity
+	old := p.catalog.Epoch(p.from.id)
+	epoch, err := p.store.w.OpenEpoch(p.from.id, validity)
+	if err != nil {
+		return &stopError{fmt.Errorf("open epoch of %q: %w", p.result.Name, err)}
+	}
+	p.useEpoch(epoch)
+	if len(p.plan.suspect) > 0 {
+		if _, err := p.fetch(ctx, p.plan.suspect); err != nil {
+			return err
+		}
+		if p.store.other {
+			p.opts.Log.Warn("known UIDs stand for other messages though UIDVALIDITY is the same", "mailbox", p.result.Name)
+			if epoch, err = p.store.w.NewEpoch(p.from.id, validity); err != nil {
+				return &stopError{fmt.Errorf("open new epoch of %q: %w", p.result.Name, err)}
+			}
+			p.useEpoch(epoch)
+		}
+	}
+	p.result.NewEpoch = old != nil && old.N != epoch.N
+	return nil
+}
+
+func (p *pass) useEpoch(epoch *archive.Epoch) {
+	p.key = archive.Key{Mailbox: p.from.id, Epoch: epoch.N}
+	p.plan = makePlan(p.catalog, p.key, p.listing)
+	p.store.key, p.store.figures, p.store.other = p.key, &p.result.Figures, false
+	p.result.Before = p.plan.before
+}
+
+// applyPlan records what has changed of known messages.
+func (p *pass) applyPlan() error {
+	for _, meta := range p.plan.flags {
+		k := p.key
+		k.UID = meta.UID
+		changed, err := p.store.w.SetFlags(k, meta.Flags)
+		if err != nil {
+			return &stopError{fmt.Errorf("record flags of %q UID %d: %w", p.result.Name, meta.UID, err)}
+		}
+		p.result.FlagsChanged += b2i(changed)
+	}
+	if err := p.store.w.SetGone(false, p.plan.back...); err != nil {
+		return &stopError{fmt.Errorf("record what is back in %q: %w", p.result.Name, err)}
+	}
+	p.result.Back = len(p.plan.back)
+	if p.result.Changed = p.unsound(); p.result.Changed != "" {
+		return nil
+	}
+	p.result.Gone = p.countArchived(p.plan.gone)
+	if err := p.store.w.SetGone(true, p.plan.gone...); err != nil {
+		return &stopError{fmt.Errorf("record what is gone from %q: %w", p.result.Name, err)}
+	}
+	return nil
+}
+
+// countArchived is how many of the keys are of archived messages; the others were refused.
+func (p *pass) countArchived(keys []archive.Key) (n int) {
+	for _, k := range keys {
+		n += b2i(p.catalog.Message(k) != nil)
+	}
+	return n
+}
+
+// fetchMissing fetches what the archive lacks and records what the server would not give.
+func (p *pass) fetchMissing(ctx context.Context) error {
+	p.store.at.MessagesPlanned += len(p.plan.missing)
+	p.store.at.OctetsPlanned += octets(p.plan.missing)
+	p.store.progress(p.store.at)
+	f, err := p.fetch(ctx, p.plan.missing)
+	p.refused, p.gone = f.sched.refused, f.vanished
+	if noteErr := p.noteRefusals(); noteErr != nil && err == nil {
+		err = noteErr
+	}
+	return err
+}
+
+// fetch fetches the octets of the given messages. The fetcher tells what it did not get.
+func (p *pass) fetch(ctx context.Context, list []session.Meta) (*fetcher, error) {
+	wants := make([]*want, len(list))
+	for i := range list {
+		wants[i] = &want{Meta: list[i]}
+	}
+	f := &fetcher{
+		link: p.link, mailbox: p.from.Name, validity: p.listing.selected.UIDValidity,
+		sched: newSchedule(wants, p.opts.Retry), free: p.store.free, bodies: p.store.bodies,
+	}
+	return f, p.store.during(ctx, f.run)
+}
+
+// noteRefusals records what the server would not give.
+func (p *pass) noteRefusals() error {
+	for _, w := range p.refused {
+		k := p.key
+		k.UID = w.UID
+		if err := p.store.w.Refuse(k, w.text); err != nil {
+			return &stopError{fmt.Errorf("record refusal of %q UID %d: %w", p.result.Name, w.UID, err)}
+		}
+	}
+	return nil
+}
+
+// setState notes that the mailbox is wholly copied but for refused messages.
+func (p *pass) setState() error {
+	if p.result.Changed != "" {
+		return nil
+	}
+	sel := &p.listing.selected
+	err := p.store.w.SetState(p.key, archive.State{
+		Time: p.opts.Now(), Exists: sel.Exists, UIDNext: sel.UIDNext, HighestModSeq: sel.HighestModSeq,
+	})
+	if err != nil {
+		return &stopError{fmt.Errorf("record state of %q: %w", p.result.Name, err)}
+	}
+	return nil
+}
+
+// account fills in what is left over and compares the figures, which were counted on the way, with
+// what the archive has now.
+func (p *pass) account() error {
+	f := &p.result.Figures
+	f.Vanished, f.Refused = len(p.gone), len(p.refused)
+	f.Left = f.Listed - f.Before - f.Now - f.Vanished - f.Refused
+	if p.listing == nil || p.plan == nil {
+		return nil
+	}
+	have := 0
+	settled := make(map[uint32]bool, f.Vanished+f.Refused)
+	for _, w := range slices.Concat(p.gone, p.refused) {
+		settled[w.UID] = true
+	}
+	k := p.key
+	for _, meta := range p.listing.messages {
+		k.UID = meta.UID
+		if p.catalog.Message(k) != nil {
+			have++
+		} else if !settled[meta.UID] {
+			f.LeftOctets += max(meta.Size, 0)
+		}
+	}
+	if !f.addUp(have) || p.ended && f.Left != 0 {
+		return &FiguresError{Mailbox: p.result.Name, Figures: *f, Have: have}
+	}
+	return nil
+}

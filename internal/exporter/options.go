@@ -1,0 +1,157 @@
+package exporter
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"mailark/archive"
+	"mailark/internal/session"
+)
+
+// Options say what to copy and where to. Host and user of Session, and Dir, are needed; every other
+// zero value means the default.
+type Options struct {
+	Session session.Options
+	Dir     string          // of the archive; made if it is missing or empty
+	Archive archive.Options // Log, Now and Program are taken from here and Session where they are not set
+
+	Include []string // patterns of package glob for mailbox names, levels joined by "/"; none: all
+	Exclude []string // patterns of mailboxes to leave out; they win
+
+	DryRun       bool // only find out what would be copied; the archive is not touched
+	OtherSource  bool // allow an archive that was begun from another host or user
+	BelieveEmpty bool // take a mailbox that has become empty for emptied, and mark its messages as gone
+
+	Log      *slog.Logger     // nil: silent
+	Now      func() time.Time // nil: time.Now
+	Progress func(Progress)   // called often, from one goroutine; nil: nobody is told
+	Retry    Retry
+
+	tick time.Duration // silence after which what has come is committed; 0: 20 s
+}
+
+// Progress says where a run stands. The planned figures grow as mailboxes are listed.
+type Progress struct {
+	Mailbox         string // being copied; levels joined by "/"
+	Mailboxes       int    // done
+	MailboxesOf     int    // to copy in all
+	Messages        int    // archived by this run
+	MessagesPlanned int
+	Octets          int64 // of mail archived by this run, before compression
+	OctetsPlanned   int64 // after the server's own estimate
+}
+
+// Retry says how patient a run is.
+type Retry struct {
+	// Attempts is how often a message is asked for alone, or a mailbox is opened or listed, before it
+	// is given up; 0: 3.
+	Attempts int
+	// Losses is how many connections in a row may be lost without one message copied; 0: 20.
+	Losses int
+	// InVain is how many messages in a row may be refused or passed over before the rest of the
+	// mailbox is left for another run; 0: 100.
+	InVain int
+	// Backoff is the pause before the first new connection. It doubles with each further one in a
+	// row, up to a minute. 0: half a second.
+	Backoff time.Duration
+	// Wait is the pause when the server asks for patience before it lets us do anything. It doubles up
+	// to ten minutes. When it asks in place of giving messages, it is the longest pause. 0: 30 s.
+	Wait time.Duration
+	// Sleep waits, or returns the context's error; nil: by the clock.
+	Sleep func(ctx context.Context, d time.Duration) error
+}
+
+const (
+	defaultAttempts = 3
+	defaultLosses   = 20
+	defaultInVain   = 100
+	defaultBackoff  = 500 * time.Millisecond
+	defaultWait     = 30 * time.Second
+	defaultTick     = 20 * time.Second
+
+	maxBackoff = time.Minute
+	maxWait    = 10 * time.Minute
+
+	// spools is how many messages may be between the wire and the archive. Each costs
+	// spool.MemoryLimit at most.
+	spools = 8
+	// maxAskedForPatience is how many requests for bodies in a row may be answered by a call for
+	// patience before the rest of the mailbox is left.
+	maxAskedForPatience = 30
+	// renumberings is how often a mailbox is begun again because its UIDVALIDITY changed meanwhile.
+	renumberings = 3
+)
+
+func (o *Options) withDefaults() Options {
+	opts := *o
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Progress == nil {
+		opts.Progress = func(Progress) {}
+	}
+	if opts.tick <= 0 {
+		opts.tick = defaultTick
+	}
+	if opts.Session.Log == nil {
+		opts.Session.Log = opts.Log
+	}
+	if opts.Archive.Log == nil {
+		opts.Archive.Log = opts.Log
+	}
+	if opts.Archive.Now == nil {
+		opts.Archive.Now = opts.Now
+	}
+	if opts.Archive.Program == "" {
+		opts.Archive.Program = opts.Session.Program
+	}
+	opts.Retry = opts.Retry.withDefaults()
+	return opts
+}
+
+func (r Retry) withDefaults() Retry {
+	if r.Attempts <= 0 {
+		r.Attempts = defaultAttempts
+	}
+	if r.Losses <= 0 {
+		r.Losses = defaultLosses
+	}
+	if r.InVain <= 0 {
+		r.InVain = defaultInVain
+	}
+	if r.Backoff <= 0 {
+		r.Backoff = defaultBackoff
+	}
+	if r.Wait <= 0 {
+		r.Wait = defaultWait
+	}
+	if r.Sleep == nil {
+		r.Sleep = sleep
+	}
+	return r
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// doubled is base × 2^n, at most limit.
+func doubled(base time.Duration, n int, limit time.Duration) time.Duration {
+	for range n {
+		if base *= 2; base >= limit {
+			return limit
+		}
+	}
+	return min(base, limit)
+}
