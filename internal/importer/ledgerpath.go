@@ -1,0 +1,59 @@
+package importer
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"mailark/internal/session"
+)
+
+// ledgerDir is where an archive keeps its ledgers (FORMAT.md, "imports").
+const ledgerDir = "imports"
+
+// targetHost is the host as the ledger knows it: lower case, and with the port where that is not
+// one of the two all servers use. A tunnel on another port leads to another server.
+func targetHost(o *session.Options) string {
+	host := strings.ToLower(strings.TrimSuffix(o.Host, "."))
+	switch o.Port {
+	case 0, 143, 993:
+		return host
+	}
+	return net.JoinHostPort(host, strconv.Itoa(o.Port))
+}
+
+// ledgerPath is the default ledger: <archive>/imports/<user>@<host>.jsonl.
+func ledgerPath(archiveDir, user, host string) string {
+	return filepath.Join(archiveDir, ledgerDir, ledgerName(user, host))
+}
+
+// ledgerName is a file name that is different for every user and host, also where file names
+// have no case, and allowed on FAT, NTFS and SMB: lower-case letters, digits and ".-_+" stand for
+// themselves, in the user "@" too, every other octet is "=" and two hexadecimal digits. A name longer
+// than 180 octets is cut there and ends in "~" and half its SHA-256 in place of the rest.
+func ledgerName(user, host string) string {
+	const longest = 180
+	name := escape(user, "@") + "@" + escape(host, "")
+	if len(name) > longest {
+		sum := sha256.Sum256([]byte(name))
+		name = fmt.Sprintf("%s~%x", name[:longest], sum[:16])
+	}
+	return name + ".jsonl"
+}
+
+func escape(s, also string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', strings.IndexByte(".-_+"+also, c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "=%02x", c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,129 @@
+package importer
+
+import (
+	"context"
+	"slices"
+)
+
+// resolve finds out what became of the intents without a result. What is in the target is done. What is
+// not there is void and will be sent again, but only after a second look some seconds later: a server may
+// still be at work on a connection it has lost. What cannot be decided stays in doubt and is not
+// sent in this run. Messages whose last octet never left this machine do not come here (dropUnsent).
+func (b *box) resolve(ctx context.Context) error {
+	doubtful := b.doubtful()
+	if len(doubtful) == 0 {
+		return nil
+	}
+	b.opts.Log.Info("looking for messages in doubt", "mailbox", b.name, "messages", len(doubtful))
+	s, err := b.lookFor(ctx, doubtful)
+	if err != nil {
+		return err
+	}
+	if len(s.missing()) > 0 && b.opts.Settle > 0 {
+		if err := b.opts.Sleep(ctx, b.opts.Settle); err != nil {
+			return err
+		}
+		// SELECT anew: a server need not tell of new messages otherwise. The mark stays what it was for
+		// these intents, for it is theirs.
+		if err := b.enter(ctx); err != nil {
+			return err
+		}
+		if s, err = b.lookFor(ctx, b.doubtful()); err != nil {
+			return err
+		}
+	}
+	for _, cl := range s.missing() {
+		if err := b.conclude(ctx, s, cl); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// doubtful is the items with an open intent that this run may still decide.
+func (b *box) doubtful() []*item {
+	var list []*item
+	for _, it := range b.items {
+		if it.state == todo && it.entry != nil {
+			list = append(list, it)
+		}
+	}
+	return list
+}
+
+// lookFor searches the target for items in doubt and settles those it finds.
+func (b *box) lookFor(ctx context.Context, doubtful []*item) (*search, error) {
+	from := b.bound(doubtful[0].entry)
+	for _, it := range doubtful {
+		from = min(from, b.bound(it.entry))
+	}
+	s, err := b.newSearch(ctx, from, doubtful)
+	if err != nil {
+		return nil, err
+	}
+	took := func() error { return s.takeDoubtful() }
+	if err := s.exact(ctx, took); err != nil {
+		return nil, err
+	}
+	if err := s.altered(ctx, true); err != nil {
+		return nil, err
+	}
+	if err := took(); err != nil {
+		return nil, err
+	}
+	if len(s.missing()) == 0 {
+		return s, nil
+	}
+	rest := slices.DeleteFunc(slices.Clone(s.pool), func(c *candidate) bool {
+		return c.taken || c.digest != nil || c.unreadable
+	})
+	if len(rest) <= fewCandidates {
+		if err := s.fetch(ctx, rest); err != nil {
+			return nil, err
+		}
+		assign(s.pool, s.earlier, s.needs, false)
+		if err := s.assignAltered(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, took()
+}
+
+// takeDoubtful settles the items that have been found: they were stored, only the answer was lost.
+func (s *search) takeDoubtful() error {
+	for _, cl := range s.needs {
+		it := s.items[cl]
+		if cl.found == nil || it.entry == nil {
+			continue
+		}
+		it.entry.status, it.entry.at = stored, s.receipt(cl.found.uid)
+		if err := s.led.settle(it.entry); err != nil {
+			return err
+		}
+		s.opts.Log.Info("found in the target", "mailbox", s.name, "uid", it.msg.UID, "target_uid", cl.found.uid)
+		if it.ours {
+			s.finished(it, doneNow)
+		} else {
+			s.finished(it, doneEarly)
+		}
+	}
+	return nil
+}
+
+// conclude ends the doubt about a message that was not found.
+func (b *box) conclude(ctx context.Context, s *search, cl *claim) error {
+	it := s.items[cl]
+	blocked, err := s.blocked(ctx, cl)
+	switch {
+	case err != nil:
+		return err
+	case blocked:
+		it.state = inDoubt
+		it.text = "it may have been stored, but the target does not give a message that may be it"
+		b.opts.Log.Warn("message in doubt", "mailbox", b.name, "uid", it.msg.UID)
+		return nil
+	case it.alone >= maxAlone:
+		return b.refuse(it, describe(it))
+	}
+	return b.void(it)
+}
