@@ -182,7 +182,7 @@ func newMailDecoder() (*zstd.Decoder, error) {
 		zstd.WithDecoderMaxWindow(maxWindow))
 }
 
-// newRecordEncoder compresses catalog frames.
+// newRecordEncoder compresses what is small: catalog frames, the end of a tar.
 func newRecordEncoder() (*zstd.Encoder, error) {
 	return zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
@@ -191,7 +191,7 @@ func newRecordEncoder() (*zstd.Encoder, error) {
 		zstd.WithEncoderCRC(true))
 }
 
-// packRecords compresses the records of one commit into a catalog frame.
+// packRecords compresses a small piece into a frame.
 func (w *Writer) packRecords(plain []byte) ([]byte, error) {
 	if w.packer == nil {
 		enc, err := newRecordEncoder()

@@ -55,12 +55,14 @@ func sameInfo(a, b *MailboxInfo) bool {
 // file system that ignores case, the later one gets its ID appended.
 func (w *Writer) freeDir(path []string, id uint32) string {
 	dir := maildirx.Dir(path)
-	for _, m := range w.mailboxes {
-		if strings.EqualFold(m.Dir, dir) {
-			return fmt.Sprintf(`%s\~%d`, dir, id)
-		}
+	for w.dirTaken(dir) {
+		dir = fmt.Sprintf("%s~%d", dir, id)
 	}
 	return dir
+}
+
+func (w *Writer) dirTaken(dir string) bool {
+	return slices.ContainsFunc(w.mailboxes, func(m *Mailbox) bool { return strings.EqualFold(m.Dir, dir) })
 }
 
 // addDirs puts the mailbox's directories into the tar, so that an empty mailbox is extracted too.

@@ -25,7 +25,7 @@ func (w *Writer) seal() error {
 }
 
 func (w *Writer) writeSeal() error {
-	end, err := w.packEnd()
+	end, err := w.packRecords(endOfArchive())
 	if err != nil {
 		return err
 	}
@@ -37,16 +37,6 @@ func (w *Writer) writeSeal() error {
 		return fmt.Errorf("sync segment: %w", err)
 	}
 	return w.noteSeal()
-}
-
-// packEnd is the frame with the end of the tar.
-func (w *Writer) packEnd() ([]byte, error) {
-	var buf bytes.Buffer
-	enc, err := newMailEncoder(&buf, w.opts.Window)
-	if err != nil {
-		return nil, fmt.Errorf("start compression: %w", err)
-	}
-	return enc.EncodeAll(endOfArchive(), nil), enc.Close()
 }
 
 // entries lists every frame of the segment for the seek table: frames of mail as recorded, and the

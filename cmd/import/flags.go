@@ -1,0 +1,56 @@
+package main
+
+import (
+	"log/slog"
+
+	"mailark/internal/cli"
+	"mailark/internal/importer"
+)
+
+// defaultHost is where most people take their mail.
+const defaultHost = "imap.gmail.com"
+
+// flags are the program's flags.
+type flags struct {
+	cli.Connection
+	cli.RunFlags
+	ledger       string
+	includeGone  bool
+	retryRefused bool
+}
+
+func command() *cli.Command {
+	f := &flags{Connection: cli.Connection{Host: defaultHost}}
+	run := f.RunFlags.Section()
+	run.Flags.StringVar(&f.ledger, "ledger", "",
+		"keep the record of what was uploaded in `FILE` (default: in the archive, under imports/)")
+	run.Flags.BoolVar(&f.includeGone, "include-gone", false,
+		"also mail that had left the old server when it was last copied")
+	run.Flags.BoolVar(&f.retryRefused, "retry-refused", false, "send again what the target refused in an earlier run")
+	return &cli.Command{
+		Name: "mailark-import", Args: "ARCHIVE", MinArgs: 1, MaxArgs: 1, Unpiped: true,
+		About: "Uploads the mail of ARCHIVE, which mailark-export made, to an IMAP account. No message is uploaded\n" +
+			"twice, and mail that is there already is recognised. Run it again to go on after a stop.",
+		Sections: []cli.Section{f.Connection.Section(), run},
+		Run:      f.run,
+	}
+}
+
+// options turns the flags into options of an import of dir.
+func (f *flags) options(con *cli.Console, log *slog.Logger, dir string) (importer.Options, error) {
+	session, err := f.Session(con, log)
+	return importer.Options{
+		Archive: dir, Target: session, Ledger: f.ledger,
+		Include: f.Mailboxes, Exclude: f.Excludes,
+		IncludeGone: f.includeGone, RetryRefused: f.retryRefused, DryRun: f.DryRun,
+		Log: log, Program: cli.Program(),
+	}, err
+}
+
+func status(p importer.Progress) cli.Status {
+	return cli.Status{
+		What:     p.Mailbox,
+		Messages: int64(p.Messages), MessagesTotal: int64(p.MessagesTotal),
+		Octets: p.Octets, OctetsTotal: p.OctetsTotal,
+	}
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"mailark/archive"
+	"mailark/internal/session"
+)
+
+// hint is one plain line on what to do about an error, or "".
+func hint(err error) string {
+	var (
+		usage  *UsageError
+		damage *archive.DamageError
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "nothing is lost; run the same command again and it goes on"
+	case errors.As(err, &usage):
+		return usage.Hint
+	case errors.Is(err, archive.ErrExists):
+		return "name a directory that is new, empty or an archive already; nothing was written there"
+	case errors.Is(err, archive.ErrNotArchive):
+		return "check the path; an archive is the directory with the file archive.json in it"
+	case errors.Is(err, archive.ErrLocked):
+		return "wait until the other run ends, or stop it; a lock never outlives its process"
+	case errors.As(err, &damage):
+		return "run: mailark verify ARCHIVE   (it names every message that is hurt)"
+	}
+	if h := sessionHint(err); h != "" {
+		return h
+	}
+	return diskHint(err)
+}
+
+func sessionHint(err error) string {
+	switch {
+	case errors.Is(err, session.ErrTLS):
+		return "check --host and --tls; for a private certificate authority give --ca-cert FILE"
+	case errors.Is(err, session.ErrSignIn):
+		return "check --user and the password; many services want an app password for IMAP"
+	case errors.Is(err, session.ErrConnect):
+		return "check --host, --port and --tls, and that the server can be reached from here"
+	}
+	return ""
+}
+
+func diskHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "free some space, then run the same command again: it goes on where it stopped"
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
+		return "choose a place you may write to; import reads a read-only archive with --ledger FILE"
+	}
+	return ""
+}
