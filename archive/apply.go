@@ -117,8 +117,8 @@ func (c *Catalog) applyKeyword(r *record) error {
 	if m == nil {
 		return fmt.Errorf("unknown mailbox %d", r.Mailbox)
 	}
-	if next := string(rune('a' + len(m.Keywords))); r.Letter != next || len(m.Keywords) >= maxKeywords {
-		return fmt.Errorf("letter %q of mailbox %d where %q is next", r.Letter, r.Mailbox, next)
+	if n := len(m.Keywords); n >= maxKeywords || r.Letter != letter(n) {
+		return fmt.Errorf("letter %q for keyword %d of mailbox %d", r.Letter, n+1, r.Mailbox)
 	}
 	m.Keywords = append(m.Keywords, r.Name)
 	c.changed[r.Mailbox] = true
@@ -187,7 +187,7 @@ func (c *Catalog) newMessage(key Key, r *record) (*Message, error) {
 	}
 	msg := &Message{
 		Key: key, Sum: sum, InternalDate: date, Flags: c.internFlags(r.Flags), Size: r.Size,
-		Place: Place{Segment: uint32(r.At[0]), Frame: r.At[1], Pos: r.At[2]},
+		Place: Place{Segment: uint32(r.At[0]), Frame: r.At[1], Pos: r.At[2]}, //nolint:gosec // checked above
 		Link:  r.Link || r.File != nil, letters: r.Letters,
 	}
 	if r.File != nil {

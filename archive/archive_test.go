@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -272,350 +271,42 @@ func TestWriterIsAlone(t *testing.T) {
 	}
 }
 
-// errKilled stands for the end of the process: after it nothing reaches the disk.
-var errKilled = errors.New("killed")
-
-// killAt is a hook that lets the process die before (or after) step n.
-func killAt(n int, after bool) durable.Hook {
-	dead := false
-	return func(s durable.Step, done bool) error {
-		if dead || s.N > n || s.N == n && done == after {
-			dead = true
-			return errKilled
-		}
-		return nil
-	}
-}
-
-// failAt is a hook that lets one step fail, as a full disk does, and no other.
-func failAt(n int, after bool) durable.Hook {
-	return func(s durable.Step, done bool) error {
-		if s.N == n && done == after {
-			return errKilled
-		}
-		return nil
-	}
-}
-
-// TestCrashAtEveryStep dies before and after every durable step of a first run, of an incremental one and of one with a new
-// UIDVALIDITY, or lets that step alone fail; then it runs again and compares everything.
-func TestCrashAtEveryStep(t *testing.T) {
-	first := sample(60, 3)
-	second := append(slices.Clone(first), sample(90, 4)[60:]...)
-	second[5].flags = []string{`\Deleted`, "k"}
-	for _, scenario := range []struct {
-		name     string
-		base     []mail
-		run      []mail
-		validity uint32
-	}{
-		{"first", nil, first, 7},
-		{"incremental", first, second, 7},
-		{"uidvalidity", first, second, 8},
-	} {
-		t.Run(scenario.name, func(t *testing.T) {
-			base := filepath.Join(t.TempDir(), "base")
-			if scenario.base != nil {
-				if _, err := export(base, nil, scenario.base, 7); err != nil {
-					t.Fatal(err)
-				}
-			}
-			count := durable.New(func(durable.Step, bool) error { return nil })
-			clean := copyDir(t, base)
-			if _, err := export(clean, count, scenario.run, scenario.validity); err != nil {
-				t.Fatal(err)
-			}
-			want := contents(t, clean)
-			compare(t, "clean run", want, expected(scenario.run))
-			for n := 1; n <= count.Steps(); n++ {
-				for _, crash := range []struct {
-					name string
-					hook durable.Hook
-				}{
-					{"die before", killAt(n, false)}, {"die after", killAt(n, true)},
-					{"fail before", failAt(n, false)}, {"fail after", failAt(n, true)},
-				} {
-					what := fmt.Sprintf("%s step %d", crash.name, n)
-					dir := copyDir(t, base)
-					if _, err := export(dir, durable.New(crash.hook), scenario.run, scenario.validity); !errors.Is(err, errKilled) {
-						t.Fatalf("%s: %v, want to be killed", what, err)
-					}
-					if _, err := export(dir, nil, scenario.run, scenario.validity); err != nil {
-						t.Fatalf("%s: resume: %v", what, err)
-					}
-					compare(t, what, contents(t, dir), want)
-					verifyClean(t, dir)
-					if err := os.RemoveAll(dir); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			t.Logf("%d steps, died and failed before and after each", count.Steps())
-		})
-	}
-}
-
-func copyDir(t *testing.T, from string) string {
-	t.Helper()
-	to := filepath.Join(t.TempDir(), "copy")
-	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
-		return to
-	}
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-	return to
-}
-
-// TestTornTail cuts the catalog and then the open segment at every length within the last commit: what was
-// committed before stays, and opening for writing finishes the commit from its copy in the segment.
-func TestTornTail(t *testing.T) {
-	base := filepath.Join(t.TempDir(), "base")
-	first := sample(60, 5)
-	if _, err := export(base, nil, first, 7); err != nil {
-		t.Fatal(err)
-	}
-	whole := copyDir(t, base)
-	second := append(slices.Clone(first), sample(66, 6)[60:]...)
-	if _, err := export(whole, nil, second, 7); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"catalog.jsonl.zst", lastSegment(t, whole)} {
-		from, to := int64(0), fileSize(t, filepath.Join(whole, name))
-		if _, err := os.Stat(filepath.Join(base, name)); err == nil {
-			from = fileSize(t, filepath.Join(base, name))
-		}
-		for size := from; size < to; size += 1 + (to-from)/200 {
-			dir := copyDir(t, whole)
-			truncate(t, filepath.Join(dir, name), size)
-			if name != "catalog.jsonl.zst" { // then the catalog cannot have known of it either
-				truncate(t, filepath.Join(dir, "catalog.jsonl.zst"), fileSize(t, filepath.Join(base, "catalog.jsonl.zst")))
-			} else {
-				w, err := archive.OpenWriter(dir, options(nil))
-				if err != nil {
-					t.Fatalf("%s cut to %d: %v", name, size, err)
-				}
-				if records, _ := w.Len(); records != len(second) {
-					t.Errorf("%s cut to %d: %d messages after recovery, want %d", name, size, records, len(second))
-				}
-				if err := w.Close(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if _, err := export(dir, nil, second, 7); err != nil {
-				t.Fatalf("%s cut to %d: %v", name, size, err)
-			}
-			compare(t, fmt.Sprintf("%s cut to %d", name, size), contents(t, dir), expected(second))
-			verifyClean(t, dir)
-		}
-	}
-}
-
-func lastSegment(t *testing.T, dir string) string {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "segments", "*"))
-	if err != nil || len(names) == 0 {
-		t.Fatalf("no segments: %v", err)
-	}
-	return filepath.Join("segments", filepath.Base(names[len(names)-1]))
-}
-
-func fileSize(t *testing.T, path string) int64 {
-	t.Helper()
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return info.Size()
-}
-
-func truncate(t *testing.T, path string, size int64) {
-	t.Helper()
-	if err := errors.Join(os.Chmod(path, 0o600), os.Truncate(path, size)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestDamageIsNoTornTail flips octets in the middle of catalog and segments: opening for writing must refuse,
-// and change nothing, rather than take what follows for a torn tail and cut it off.
-func TestDamageIsNoTornTail(t *testing.T) {
-	base := filepath.Join(t.TempDir(), "base")
-	list := sample(200, 7)
-	if _, err := export(base, nil, list, 7); err != nil {
-		t.Fatal(err)
-	}
-	harmless := 0
-	size := fileSize(t, filepath.Join(base, "catalog.jsonl.zst"))
-	for at := int64(0); at < size/2; at += 1 + size/100 {
-		dir := copyDir(t, base)
-		flip(t, filepath.Join(dir, "catalog.jsonl.zst"), at)
-		before := tree(t, dir)
-		var damage *archive.DamageError
-		w, err := archive.OpenWriter(dir, options(nil))
-		if err == nil {
-			// A bit of a frame header that no reader minds, such as the unused one (RFC 8878, section 3.1.1.1.1).
-			if err := w.Close(); err != nil {
-				t.Fatal(err)
-			}
-			compare(t, fmt.Sprintf("octet %d flipped", at), contents(t, dir), expected(list))
-			harmless++
-			continue
-		}
-		if !errors.As(err, &damage) {
-			t.Errorf("octet %d flipped: OpenWriter gave %v, want *DamageError", at, err)
-		}
-		if after := tree(t, dir); !maps.Equal(before, after) {
-			t.Errorf("octet %d flipped: OpenWriter changed the archive", at)
-		}
-		if res, err := archive.Verify(t.Context(), dir, nil, nil); err != nil || len(res.Problems) == 0 {
-			t.Errorf("octet %d flipped: Verify found nothing (%v)", at, err)
-		}
-	}
-	if harmless > 5 {
-		t.Errorf("%d flips were harmless", harmless)
-	}
-}
-
-// TestOldCatalog puts an older catalog beside newer segments: what the segments hold is not lost.
-func TestOldCatalog(t *testing.T) {
+// TestPrefetch loads with and without: the same octets, and a damaged copy is reported by its Load.
+func TestPrefetch(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a")
-	list := sample(200, 8)
-	if _, err := export(dir, nil, list[:40], 7); err != nil {
-		t.Fatal(err)
-	}
-	old, err := os.ReadFile(filepath.Join(dir, "catalog.jsonl.zst"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := sample(200, 13)
 	if _, err := export(dir, nil, list, 7); err != nil {
 		t.Fatal(err)
 	}
-	for _, catalog := range [][]byte{old, nil} {
-		if err := os.WriteFile(filepath.Join(dir, "catalog.jsonl.zst"), catalog, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		w, err := archive.OpenWriter(dir, options(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		compare(t, "recovered", contents(t, dir), expected(list))
-		verifyClean(t, dir)
-	}
-}
-
-// TestForeignCatalog puts another archive's catalog in place: nothing may be cut off.
-func TestForeignCatalog(t *testing.T) {
-	a, b := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
-	if _, err := export(a, nil, sample(100, 9), 7); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := export(b, nil, sample(20, 10), 7); err != nil {
-		t.Fatal(err)
-	}
-	foreign, err := os.ReadFile(filepath.Join(b, "catalog.jsonl.zst"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(a, "catalog.jsonl.zst"), foreign, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	before := tree(t, a)
-	var damage *archive.DamageError
-	if _, err := archive.OpenWriter(a, options(nil)); !errors.As(err, &damage) {
-		t.Errorf("OpenWriter: %v, want *DamageError", err)
-	}
-	if !maps.Equal(before, tree(t, a)) {
-		t.Error("OpenWriter changed the archive")
-	}
-}
-
-// TestVerifyNamesDamage flips an octet in each frame of mail: verify names messages, and the others can be read.
-func TestVerifyNamesDamage(t *testing.T) {
-	base := filepath.Join(t.TempDir(), "base")
-	list := sample(120, 11)
-	if _, err := export(base, nil, list, 7); err != nil {
-		t.Fatal(err)
-	}
-	names, err := filepath.Glob(filepath.Join(base, "segments", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	hurt := 0
-	for _, name := range names {
-		size := fileSize(t, name)
-		for at := int64(0); at < size; at += 1 + size/60 {
-			dir := copyDir(t, base)
-			flip(t, filepath.Join(dir, "segments", filepath.Base(name)), at)
-			res, err := archive.Verify(t.Context(), dir, nil, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(res.Problems) == 0 {
-				t.Errorf("%s octet %d: not noticed", filepath.Base(name), at)
-			}
-			damaged := make(map[archive.Key]bool)
-			for _, d := range res.Damaged {
-				damaged[d.Key] = true
-				hurt++
-			}
-			readOthers(t, dir, damaged)
-		}
-	}
-	if hurt == 0 {
-		t.Error("no message was ever hurt")
-	}
-}
-
-// readOthers loads every message: those named as damaged must fail, all others must be right.
-func readOthers(t *testing.T, dir string, damaged map[archive.Key]bool) {
-	t.Helper()
 	r, err := archive.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = r.Close() }()
-	sp := spool.New(t.TempDir())
+	scratch := t.TempDir()
+	sp := spool.New(scratch)
+	var lines []string
+	links := 0
 	for _, mbox := range r.Mailboxes() {
-		for m := range r.Messages(mbox.ID) {
-			err := r.Load(t.Context(), m, sp)
-			if (err != nil) != damaged[m.Key] {
-				t.Errorf("%q UID %d: load %v, verify says damaged=%v", mbox.Name(), m.UID, err, damaged[m.Key])
-			}
-		}
-	}
-}
-
-func flip(t *testing.T, path string, at int64) {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data[at] ^= 0x10
-	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, data, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// tree is every file of a directory but the lock, with its octets.
-func tree(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	files := make(map[string]string)
-	for _, pattern := range []string{"*", "segments/*"} {
-		names, err := filepath.Glob(filepath.Join(dir, pattern))
-		if err != nil {
+		msgs := r.Current(mbox.ID)
+		if err := r.Prefetch(t.Context(), msgs, scratch); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range names {
-			if data, err := os.ReadFile(name); err == nil && filepath.Base(name) != "lock" {
-				files[name] = string(data)
+		for _, m := range msgs {
+			if m.Link {
+				links++
 			}
+			if err := r.Load(t.Context(), m, sp); err != nil {
+				t.Fatal(err)
+			}
+			lines = append(lines, line(mbox.Name(), m.UID, m.InternalDate, m.Flags, sp.Sum()))
 		}
 	}
-	return files
+	slices.Sort(lines)
+	compare(t, "prefetched", lines, expected(list))
+	if links == 0 {
+		t.Error("the sample has no copies")
+	}
 }
 
 func TestBigMessageGoesThroughAFile(t *testing.T) {

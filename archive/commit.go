@@ -243,14 +243,14 @@ func (w *Writer) endFrames() (records []*record, end int64, err error) {
 	return records, end, nil
 }
 
-// copyScratch appends a lane's scratch file and empties it.
+// copyScratch appends a lane's scratch file, which the next frame then overwrites.
 func copyScratch(to io.Writer, scratch *os.File, length int64) error {
 	n, err := io.CopyBuffer(struct{ io.Writer }{to}, io.NewSectionReader(scratch, 0, length), make([]byte, laneBuffer))
 	if err == nil && n != length {
 		err = io.ErrUnexpectedEOF
 	}
 	_, seekErr := scratch.Seek(0, io.SeekStart)
-	return errors.Join(err, scratch.Truncate(0), seekErr) //nolint:forbidigo // a file without a name is not durable
+	return errors.Join(err, seekErr)
 }
 
 // pack encodes records and those pending into a catalog frame.

@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,10 +77,7 @@ func (x *extraction) run(ctx context.Context) error {
 	if err := x.extractSubscriptions(); err != nil {
 		return err
 	}
-	slices.SortStableFunc(chosen, func(a, b *Message) int {
-		return cmp.Or(cmp.Compare(a.Place.Segment, b.Place.Segment), cmp.Compare(a.Place.Frame, b.Place.Frame),
-			cmp.Compare(a.Place.Pos, b.Place.Pos))
-	})
+	slices.SortStableFunc(chosen, func(a, b *Message) int { return a.Place.compare(b.Place) })
 	if err := x.extract(ctx, chosen); err != nil {
 		return err
 	}

@@ -119,6 +119,6 @@ func (l *lane) endFrame() laneResult {
 // stop ends the lane's goroutine; an open frame is dropped.
 func (l *lane) stop() {
 	close(l.jobs)
-	for range l.done { //nolint:revive // drained until the lane has ended
+	for range l.done { // drained until the lane has ended
 	}
 }

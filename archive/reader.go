@@ -26,6 +26,7 @@ type Reader struct {
 	mu      sync.Mutex
 	files   map[uint32]*os.File
 	cursors []*cursor
+	ready   prefetched
 }
 
 // cursor is a frame that is being decompressed, so that the next message in it costs no new start.
@@ -56,7 +57,7 @@ func Open(dir string, options *Options) (*Reader, error) {
 
 // readCatalog replays the catalog's file. After a *DamageError the catalog holds what was before it.
 func readCatalog(dir string, info Info) (Catalog, int64, error) {
-	f, err := os.Open(filepath.Join(dir, catalogFile)) //nolint:gosec // the archive's own file
+	f, err := os.Open(filepath.Join(dir, catalogFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return newCatalog(info), 0, &DamageError{File: catalogFile, Offset: -1, Reason: "it is missing"}
 	}
@@ -76,6 +77,7 @@ func (r *Reader) Dir() string { return r.dir }
 
 // Close closes the archive's files.
 func (r *Reader) Close() error {
+	err := r.dropPrefetched()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.cursors {
@@ -86,7 +88,7 @@ func (r *Reader) Close() error {
 		_ = f.Close() // was only read
 	}
 	clear(r.files)
-	return nil
+	return err
 }
 
 // Load replaces what is in sp by a message's octets and compares their SHA-256; *DamageError if it is
@@ -97,6 +99,9 @@ func (r *Reader) Load(ctx context.Context, m *Message, sp *spool.Spool) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if ok, err := r.loadReady(m, sp); ok {
+		return err
+	}
 	c, err := r.cursor(m.Place)
 	if err != nil {
 		return err

@@ -99,7 +99,7 @@ func (w *Writer) publishSeals() error {
 		}
 	}
 	path := filepath.Join(w.dir, sumsFile)
-	old, err := os.ReadFile(path) //nolint:gosec // the archive's own file
+	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read %s: %w", sumsFile, err)
 	}

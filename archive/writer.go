@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	maxKeywords = 26 // letters a to z
-	maxLetters  = 64 // flag letters of one file name, read leniently
+	maxKeywords = maildirx.MaxKeywords // with a letter, in one mailbox
+	maxLetters  = 64                   // flag letters of one file name, read leniently
 )
 
 // Writer adds to an archive. One goroutine at a time may call it. After an error that is not about
@@ -213,7 +213,7 @@ func (w *Writer) Close() error {
 		errs = append(errs, w.lock.Close())
 		w.lock = nil
 	}
-	w.fail(errClosed)
+	_ = w.fail(errClosed) // for whoever calls on
 	return errors.Join(errs...)
 }
 
@@ -326,13 +326,16 @@ func (w *Writer) letters(mbox *Mailbox, flags []string) (string, error) {
 		if i < 0 && len(mbox.Keywords) < maxKeywords && maildirx.ValidKeyword(keyword) {
 			i = len(mbox.Keywords)
 			failed = errors.Join(failed, w.note(&record{
-				T: recKeyword, Mailbox: mbox.ID, Letter: string(rune('a' + i)), Name: keyword,
+				T: recKeyword, Mailbox: mbox.ID, Letter: letter(i), Name: keyword,
 			}))
 		}
 		return byte('a' + i), i >= 0 //nolint:gosec // below 26, and unused when negative
 	})
 	return letters, failed
 }
+
+// letter is that of a mailbox's keyword i, from 0.
+func letter(i int) string { return "abcdefghijklmnopqrstuvwxyz"[i : i+1] }
 
 // withoutRecent drops \Recent, which belongs to a session and not to a message (RFC 3501, section 2.3.2).
 func withoutRecent(flags []string) []string {

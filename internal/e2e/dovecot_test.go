@@ -22,7 +22,7 @@ func corpus(t *testing.T) string {
 		t.Skip("python3 is not installed")
 	}
 	out := filepath.Join(t.TempDir(), "corpus")
-	if said, err := exec.CommandContext(t.Context(), maker, "-n", "300", "--text-mb", "8", "-o", out).CombinedOutput(); err != nil { //nolint:gosec // a test tool
+	if said, err := exec.CommandContext(t.Context(), maker, "-n", "300", "--text-mb", "8", "-o", out).CombinedOutput(); err != nil {
 		t.Fatalf("gen-corpus: %v\n%s", err, said)
 	}
 	return filepath.Join(out, "maildir")
@@ -91,7 +91,7 @@ func TestDovecotRoundTrip(t *testing.T) {
 // sh runs a line of shell in dir; args are $0, $1 …
 func sh(t *testing.T, dir, line string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-c", line}, args...)...) //nolint:gosec // a test's own
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-c", line}, args...)...)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -142,7 +142,7 @@ def count(box):
     return sum(1 for m in box if m.as_bytes() is not None) + sum(count(box.get_folder(f)) for f in box.list_folders())
 print(count(mailbox.Maildir(sys.argv[1], create=False)))
 `
-	out, err := exec.CommandContext(t.Context(), "python3", "-c", script, tree).Output() //nolint:gosec // a test's own
+	out, err := exec.CommandContext(t.Context(), "python3", "-c", script, tree).Output()
 	if err != nil {
 		t.Fatalf("python3: %v", err)
 	}

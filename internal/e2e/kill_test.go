@@ -26,7 +26,7 @@ func account(t *testing.T, n int) *imaptest.Server {
 	t.Helper()
 	s := server(t)
 	a := s.Account("user")
-	rng := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // wants to be repeatable
+	rng := rand.New(rand.NewPCG(7, 7))
 	boxes := []string{"INBOX", "Sent", "日本語/報告", "Lists/a.b"}
 	for _, name := range boxes {
 		a.AddMailbox(imaptest.Mailbox{Name: name, Subscribed: name != "Sent"})
@@ -63,7 +63,7 @@ func server(t *testing.T) *imaptest.Server {
 func TestKillExport(t *testing.T) {
 	s := account(t, 1000)
 	want := s.Account("user").Snapshot()
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)) //nolint:gosec // a random moment
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	whole := timed(func() {
 		mailark(t, 0, "mailark-export", reach(s.Addr, "user", filepath.Join(t.TempDir(), "a"))...)
 	})
@@ -97,7 +97,7 @@ func TestKillImport(t *testing.T) {
 	want := s.Account("user").Snapshot()
 	dir := filepath.Join(t.TempDir(), "a")
 	mailark(t, 0, "mailark-export", reach(s.Addr, "user", dir)...)
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2)) //nolint:gosec // a random moment
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
 	whole := timed(func() {
 		ledger := filepath.Join(t.TempDir(), "ledger")
 		mailark(t, 0, "mailark-import", reach(server(t).Addr, "user", "--ledger", ledger, dir)...)

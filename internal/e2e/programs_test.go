@@ -29,7 +29,7 @@ func run(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(dir) }()
 	programs = dir
 	for name, source := range map[string]string{"mailark-export": "export", "mailark-import": "import", "mailark": "mailark"} {
-		build := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, name), "mailark/cmd/"+source) //nolint:gosec // our own
+		build := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, name), "mailark/cmd/"+source)
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", name, err, out)
 			return 1
@@ -40,7 +40,7 @@ func run(m *testing.M) int {
 
 // program is a command of ours, ready to run, with the password in its environment.
 func program(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(programs, name), args...) //nolint:gosec // our own
+	cmd := exec.CommandContext(ctx, filepath.Join(programs, name), args...)
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "MAILARK_") {
 			cmd.Env = append(cmd.Env, v)
