@@ -129,11 +129,15 @@ func (c *Catalog) applyFrame(r *record) error {
 	if r.Segment == 0 || r.Segment > maxSegment || int64(r.Segment) > int64(len(c.segments))+1 {
 		return fmt.Errorf("segment %d follows segment %d", r.Segment, len(c.segments))
 	}
+	sum, err := ParseSum(r.SHA256)
+	if err != nil {
+		return err
+	}
 	seg := c.segment(r.Segment)
 	if seg.sealed || r.Offset < seg.end || r.Length <= 0 || r.Plain < 0 || r.Offset+r.Length < r.Offset {
 		return fmt.Errorf("frame at %d of segment %d, which ends at %d", r.Offset, r.Segment, seg.end)
 	}
-	seg.frames = append(seg.frames, frameInfo{offset: r.Offset, length: r.Length, plain: r.Plain})
+	seg.frames = append(seg.frames, frameInfo{offset: r.Offset, length: r.Length, plain: r.Plain, sum: sum})
 	seg.end = r.Offset + r.Length
 	return nil
 }

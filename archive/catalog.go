@@ -47,6 +47,7 @@ type segmentInfo struct {
 type frameInfo struct {
 	offset, length int64 // compressed octets in the segment
 	plain          int64 // octets of tar
+	sum            Sum   // of the compressed octets
 }
 
 func newCatalog(info Info) Catalog {

@@ -30,45 +30,46 @@ func firstRecord(plain []byte) (*record, error) {
 
 // checkCommit compares the frames of a commit that is not in the catalog yet with its records. It returns
 // what does not fit, or "".
-func (w *Writer) checkCommit(plain []byte, frames []rawFrame, dec *zstd.Decoder) string {
-	byFrame := make(map[int64][]*Message)
-	var listed []frameInfo
+func (w *Writer) checkCommit(plain []byte, frames []rawFrame) string {
 	for line := range bytes.Lines(plain) {
 		r, err := parseRecord(bytes.TrimSuffix(line, []byte{'\n'}))
 		if err != nil {
 			return err.Error()
 		}
-		switch {
-		case r.T == recFrame:
-			listed = append(listed, frameInfo{offset: r.Offset, length: r.Length, plain: r.Plain})
-		case r.T == recMessage && !r.Link && r.File == nil:
-			sum, err := ParseSum(r.SHA256)
-			if err != nil || len(r.At) != 3 {
-				return fmt.Sprintf("message record of UID %d is malformed", r.UID)
-			}
-			byFrame[r.At[1]] = append(byFrame[r.At[1]], &Message{
-				Key: Key{UID: r.UID}, Sum: sum, Size: r.Size, Place: Place{Frame: r.At[1], Pos: r.At[2]},
-			})
+		if r.T != recFrame {
+			continue
 		}
-	}
-	if len(listed) != len(frames) {
-		return fmt.Sprintf("%d frames where the records list %d", len(frames), len(listed))
-	}
-	for i, f := range frames {
-		if listed[i].offset != f.offset || listed[i].length != f.length {
-			return fmt.Sprintf("a frame at %d where the records say %d", f.offset, listed[i].offset)
+		if len(frames) == 0 || frames[0].offset != r.Offset || frames[0].length != r.Length {
+			return fmt.Sprintf("no frame of %d octets at %d", r.Length, r.Offset)
 		}
-		if err := checkFrame(w.segFile, dec, f, byFrame[f.offset], nil); err != nil {
+		sum, err := sumSection(w.segFile, r.Offset, r.Length)
+		if err != nil {
 			return err.Error()
 		}
+		if sum.String() != r.SHA256 {
+			return fmt.Sprintf("the SHA-256 of the frame at %d is another one", r.Offset)
+		}
+		frames = frames[1:]
+	}
+	if len(frames) > 0 {
+		return fmt.Sprintf("a frame at %d that no record names", frames[0].offset)
 	}
 	return ""
 }
 
+// sumSection is the SHA-256 of a part of a file.
+func sumSection(r io.ReaderAt, offset, length int64) (Sum, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(r, offset, length)); err != nil {
+		return Sum{}, fmt.Errorf("read segment: %w", err)
+	}
+	return Sum(h.Sum(nil)), nil
+}
+
 // checkFrame decompresses a frame and compares the SHA-256 of each message in it. The messages are
-// sorted by place. damaged, which may be nil, is called for each message whose octets are not what they were; without it,
-// the first one ends the check. The error says what is wrong with the frame as a whole, or with a message.
-func checkFrame(r io.ReaderAt, dec *zstd.Decoder, f rawFrame, msgs []*Message, damaged func(*Message, error)) error {
+// sorted by place. damaged is called for each message whose octets are not what they were. The error says
+// what is wrong with the frame as a whole.
+func checkFrame(r io.ReaderAt, dec *zstd.Decoder, f frameInfo, msgs []*Message, damaged func(*Message, error)) error {
 	slices.SortFunc(msgs, func(a, b *Message) int { return cmp.Compare(a.Place.Pos, b.Place.Pos) })
 	if err := dec.Reset(io.NewSectionReader(r, f.offset, f.length)); err != nil {
 		return fmt.Errorf("decompress frame: %w", err)
@@ -85,11 +86,7 @@ func checkFrame(r io.ReaderAt, dec *zstd.Decoder, f rawFrame, msgs []*Message, d
 				broken = err
 			}
 		}
-		err := cmp.Or(broken, errWrongSum)
-		if damaged == nil {
-			return fmt.Errorf("UID %d: %w", m.UID, err)
-		}
-		damaged(m, err)
+		damaged(m, cmp.Or(broken, errWrongSum))
 	}
 	if broken != nil {
 		return broken
@@ -97,6 +94,13 @@ func checkFrame(r io.ReaderAt, dec *zstd.Decoder, f rawFrame, msgs []*Message, d
 	// The frame's own checksum is compared when its last octet has been read.
 	if _, err := io.Copy(io.Discard, dec); err != nil {
 		return fmt.Errorf("decompress frame: %w", err)
+	}
+	sum, err := sumSection(r, f.offset, f.length)
+	if err != nil {
+		return err
+	}
+	if sum != f.sum {
+		return errors.New("the SHA-256 of the frame is another one")
 	}
 	return nil
 }

@@ -225,6 +225,7 @@ func (w *Writer) endFrames() (records []*record, end int64, err error) {
 		frameOf[i] = end
 		records = append(records, &record{
 			T: recFrame, Segment: w.seg.number, Offset: end, Length: res.length, Plain: plain,
+			SHA256: res.sum.String(),
 		})
 		end += res.length
 	}

@@ -14,7 +14,7 @@ func seedFrames(f *testing.F) [][]byte {
 	var plain []byte
 	for _, r := range []*record{
 		{T: recCommit, N: 1, Archive: info.ID, Segment: 1, Offset: 70},
-		{T: recFrame, Segment: 1, Length: 70, Plain: 512},
+		{T: recFrame, Segment: 1, Length: 70, Plain: 512, SHA256: Sum{}.String()},
 		{T: recMailbox, ID: 1, Path: []string{"INBOX"}, Raw: "INBOX", Dir: "Maildir"},
 		{T: recEpoch, Mailbox: 1, N: 1, UIDValidity: 7},
 		{T: recKeyword, Mailbox: 1, Letter: "a", Name: "$x"},

@@ -2,8 +2,10 @@ package archive
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 
 	"github.com/klauspost/compress/zstd"
@@ -36,19 +38,28 @@ type lane struct {
 // laneResult says what became of a frame.
 type laneResult struct {
 	length int64 // compressed octets
+	sum    Sum   // of the compressed octets
 	err    error
 }
 
-// countingWriter counts and buffers what goes to the file behind it.
+// countingWriter counts, hashes and buffers what goes to the file behind it.
 type countingWriter struct {
 	*bufio.Writer
-	n int64
+	n    int64
+	hash hash.Hash
 }
 
 func (w *countingWriter) Write(p []byte) (int, error) {
 	n, err := w.Writer.Write(p)
 	w.n += int64(n)
+	w.hash.Write(p[:n])
 	return n, err
+}
+
+// reset begins a new frame.
+func (w *countingWriter) reset() {
+	w.n = 0
+	w.hash.Reset()
 }
 
 // newLane starts a lane that writes to out, with a window of so many octets.
@@ -56,7 +67,7 @@ func newLane(out io.Writer, window int) (*lane, error) {
 	l := &lane{
 		jobs: make(chan member, laneQueue),
 		done: make(chan laneResult, 1),
-		file: &countingWriter{Writer: bufio.NewWriterSize(out, laneBuffer)},
+		file: &countingWriter{Writer: bufio.NewWriterSize(out, laneBuffer), hash: sha256.New()},
 	}
 	enc, err := newMailEncoder(l.file, window)
 	if err != nil {
@@ -80,8 +91,11 @@ func (l *lane) run(enc *zstd.Encoder) {
 			continue
 		}
 		closeErr := enc.Close()
-		l.done <- laneResult{length: l.file.n, err: errors.Join(err, closeErr, l.file.Flush())}
-		l.file.n, err = 0, nil
+		l.done <- laneResult{
+			length: l.file.n, sum: Sum(l.file.hash.Sum(nil)), err: errors.Join(err, closeErr, l.file.Flush()),
+		}
+		l.file.reset()
+		err = nil
 		enc.Reset(l.file)
 	}
 	_ = enc.Close() // nothing was promised for a frame that was not ended

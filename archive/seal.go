@@ -25,18 +25,27 @@ func (w *Writer) seal() error {
 }
 
 func (w *Writer) writeSeal() error {
-	end, err := w.packRecords(endOfArchive())
+	octets, err := w.sealing()
 	if err != nil {
 		return err
 	}
-	frames := append(w.seg.entries(), seekEntry{length: uint32(len(end)), plain: uint32(len(endOfArchive()))}) //nolint:gosec // tiny
-	if _, err := w.segFile.Write(append(end, seekTable(frames)...)); err != nil {
+	if _, err := w.segFile.Write(octets); err != nil {
 		return fmt.Errorf("write segment: %w", err)
 	}
 	if err := w.segFile.Sync(); err != nil {
 		return fmt.Errorf("sync segment: %w", err)
 	}
 	return w.noteSeal()
+}
+
+// sealing is what sealing appends to the open segment.
+func (w *Writer) sealing() ([]byte, error) {
+	end, err := w.packRecords(endOfArchive())
+	if err != nil {
+		return nil, err
+	}
+	frames := append(w.seg.entries(), seekEntry{length: uint32(len(end)), plain: uint32(len(endOfArchive()))}) //nolint:gosec // tiny
+	return append(end, seekTable(frames)...), nil
 }
 
 // entries lists every frame of the segment for the seek table: frames of mail as recorded, and the

@@ -56,6 +56,9 @@ func Verify(ctx context.Context, dir string, options *Options, progress func(don
 	if err := v.checkSegments(ctx); err != nil {
 		return nil, err
 	}
+	if err := v.checkCopies(); err != nil {
+		return nil, err
+	}
 	if err := v.checkSums(); err != nil {
 		return nil, err
 	}
@@ -201,7 +204,7 @@ func (v *verifier) lost(s *segmentInfo, err error) {
 	}
 }
 
-// checkFile compares a segment's frames, its copies of records and its seal with the catalog.
+// checkFile compares a segment's length and its seal with the catalog.
 func (v *verifier) checkFile(ctx context.Context, s *segmentInfo, f *os.File) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -223,28 +226,6 @@ func (v *verifier) checkFile(ctx context.Context, s *segmentInfo, f *os.File) er
 			v.problem(&DamageError{File: name, Offset: -1, Reason: "its SHA-256 is not the one it was sealed with"})
 		}
 	}
-	dec, err := newRecordDecoder()
-	if err != nil {
-		return err
-	}
-	defer dec.Close()
-	var pos int64
-	for _, frame := range append(slices.Clone(s.frames), frameInfo{offset: s.end}) {
-		for pos < frame.offset {
-			copied, err := scanFrame(f, pos, s.end)
-			if err == nil && copied.kind == kindRecord {
-				_, _, err = readCommit(f, dec, pos+skippableHeader, pos+copied.length)
-			} else if err == nil {
-				err = errors.New("no copy of records where one is due")
-			}
-			if err != nil {
-				v.problem(&DamageError{File: name, Offset: pos, Reason: err.Error()})
-				break
-			}
-			pos += copied.length
-		}
-		pos = frame.offset + frame.length
-	}
 	return nil
 }
 
@@ -259,12 +240,11 @@ func (v *verifier) checkFrame(ctx context.Context, s *segmentInfo, frame frameIn
 	}
 	defer dec.Close()
 	msgs := v.byFrame[Place{Segment: s.number, Frame: frame.offset}]
-	raw := rawFrame{offset: frame.offset, length: frame.length}
 	var octets int64
 	for _, m := range msgs {
 		octets += m.Size
 	}
-	err = checkFrame(f, dec, raw, msgs, v.damaged)
+	err = checkFrame(f, dec, frame, msgs, v.damaged)
 	if err != nil {
 		v.problem(&DamageError{File: segmentName(s.number), Offset: frame.offset, Reason: err.Error()})
 	}
@@ -276,6 +256,70 @@ func (v *verifier) checkFrame(ctx context.Context, s *segmentInfo, frame frameIn
 		v.progress(done, v.total)
 	}
 	return nil
+}
+
+// checkCopies compares the records' copies in the segments with the catalog, octet for octet.
+func (v *verifier) checkCopies() error {
+	catalog, err := os.Open(filepath.Join(v.dir, catalogFile))
+	if err != nil {
+		return nil // reported already
+	}
+	defer func() { _ = catalog.Close() }()
+	info, err := catalog.Stat()
+	if err != nil {
+		return fmt.Errorf("read catalog: %w", err)
+	}
+	dec, err := newRecordDecoder()
+	if err != nil {
+		return err
+	}
+	defer dec.Close()
+	covered := make(map[uint32]int64) // octets of each segment that belong to a frame or a copy
+	for _, s := range v.segments {
+		for _, f := range s.frames {
+			covered[s.number] += f.length
+		}
+	}
+	for offset := int64(0); ; {
+		f, plain, err := readCommit(catalog, dec, offset, info.Size())
+		if err != nil {
+			break // the end, or where the catalog is damaged
+		}
+		packed := make([]byte, f.length)
+		if _, err := catalog.ReadAt(packed, offset); err != nil {
+			return fmt.Errorf("read catalog: %w", err)
+		}
+		offset += f.length
+		commit, err := firstRecord(plain)
+		if err != nil || commit.Segment == 0 || commit.N > v.commits {
+			continue
+		}
+		covered[commit.Segment] += v.checkCopy(commit, packed)
+	}
+	for _, s := range v.segments {
+		if covered[s.number] < s.end {
+			v.problem(&DamageError{File: segmentName(s.number), Offset: -1, Reason: fmt.Sprintf(
+				"the catalog accounts for %d octets of %d", covered[s.number], s.end)})
+		}
+	}
+	return nil
+}
+
+// checkCopy compares the copy of one commit's records and returns its length in the segment.
+func (v *verifier) checkCopy(commit *record, packed []byte) int64 {
+	want := skippableFrame(recordMagic, packed)
+	got := make([]byte, len(want))
+	name := segmentName(commit.Segment)
+	f, err := os.Open(filepath.Join(v.dir, name))
+	if err != nil {
+		return int64(len(want)) // the segment is reported already
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := f.ReadAt(got, commit.Offset); err != nil || !bytes.Equal(got, want) {
+		v.problem(&DamageError{File: name, Offset: commit.Offset, Reason: fmt.Sprintf(
+			"the copy of the records of commit %d is not what the catalog has", commit.N)})
+	}
+	return int64(len(want))
 }
 
 // checkSums compares SHA256SUMS with the seals in the catalog.
