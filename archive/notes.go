@@ -8,6 +8,18 @@ import (
 	"mailark/maildirx"
 )
 
+// Uncommitted are the messages added since the last commit. They are not archived yet, and if the
+// writer is broken they never will be by it.
+func (w *Writer) Uncommitted() []*Message {
+	var list []*Message
+	for _, r := range w.pending {
+		if r.msg != nil {
+			list = append(list, r.msg)
+		}
+	}
+	return list
+}
+
 // BeginRun notes the start of a run of export.
 func (w *Writer) BeginRun(src Source) error {
 	return w.note(&record{

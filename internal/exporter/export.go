@@ -132,7 +132,7 @@ func sameSource(a, b archive.Source) bool {
 	return strings.EqualFold(a.Host, b.Host) && strings.EqualFold(a.User, b.User)
 }
 
-// choose applies the patterns to all mailboxes that can hold mail or levels.
+// choose applies the patterns. INBOX comes first, the others in the server's order.
 func (x *export) choose(listed []session.Mailbox) ([]source, error) {
 	set := glob.NewSet(x.opts.Include, x.opts.Exclude)
 	var chosen []source
@@ -149,6 +149,9 @@ func (x *export) choose(listed []session.Mailbox) ([]source, error) {
 		return nil, &UsageError{"the patterns leave no mailbox to copy"}
 	}
 	x.result.Skipped = len(listed) - len(chosen)
+	slices.SortStableFunc(chosen, func(a, b source) int {
+		return b2i(b.info.Name() == "INBOX") - b2i(a.info.Name() == "INBOX")
+	})
 	return chosen, nil
 }
 
@@ -297,6 +300,7 @@ func (x *export) finish(err error) {
 				r.Err = errors.Join(err, fmt.Errorf("end run: %w", endErr))
 			}
 		}
+		r.undo(w.Uncommitted())
 		r.Stored = w.Stored()
 		if closeErr := w.Close(); closeErr != nil && r.Err == nil {
 			r.Err = fmt.Errorf("close archive %s: %w", filepath.Clean(x.opts.Dir), closeErr)

@@ -327,6 +327,9 @@ func TestInterrupted(t *testing.T) {
 		}
 		res := r.runContext(ctx, 130)
 		cancel(nil)
+		if !strings.HasPrefix(res.Err.Error(), "stopped by hand") {
+			t.Errorf("error %v", res.Err)
+		}
 		total := res.Total()
 		if total.Now < stopAfter {
 			t.Errorf("%d messages, stopped after %d", total.Now, stopAfter)
@@ -355,7 +358,7 @@ func TestInterrupted(t *testing.T) {
 // The disk fails for good at some step; the next run goes on.
 func TestDiskFails(t *testing.T) {
 	errDisk := errors.New("disk on fire")
-	for step := 1; ; step += 5 {
+	for step := 1; ; step += 2 {
 		r := newRig(t)
 		r.fill("INBOX", 12)
 		r.opts.Archive.FrameSize = 10_000
@@ -376,6 +379,15 @@ func TestDiskFails(t *testing.T) {
 		}
 		if !errors.Is(err, errDisk) || res.ExitCode() != 1 {
 			t.Fatalf("step %d: exit %d, error %v", step, res.ExitCode(), err)
+		}
+		// What the result calls copied must be in the archive.
+		archived := 0
+		if a, err := archive.Open(r.opts.Dir, nil); err == nil {
+			archived, _ = a.Len()
+			_ = a.Close()
+		}
+		if now := res.Total().Now; now > archived {
+			t.Errorf("step %d: %d messages said to be copied, %d in the archive", step, now, archived)
 		}
 		r.opts.Archive.FS = nil
 		r.run(0)

@@ -38,7 +38,7 @@ func (x *export) copyMailbox(ctx context.Context, from source) error {
 	var err error
 	var p *pass
 	for range renumberings {
-		p = &pass{export: x, from: from, result: Mailbox{Name: from.info.Name()}}
+		p = &pass{export: x, from: from, result: Mailbox{Name: from.info.Name(), id: from.id}}
 		if err = p.run(ctx); !errors.Is(err, errRenumbered) {
 			break
 		}

@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -167,5 +168,52 @@ func TestMakePlan(t *testing.T) {
 	p = makePlan(new(archive.Catalog), archive.Key{}, l)
 	if len(p.missing) != len(l.messages) {
 		t.Errorf("no archive: %+v", p)
+	}
+}
+
+// Figures that were counted wrong on the way are noticed.
+func TestAccount(t *testing.T) {
+	w, k := planArchive(t)
+	newPass := func() *pass {
+		l := &listing{messages: []session.Meta{{UID: 1}, {UID: 2}, {UID: 6, Size: 5}, {UID: 7}, {UID: 8, Size: 9}}}
+		return &pass{
+			export: &export{catalog: &w.Catalog}, key: k, listing: l, plan: makePlan(&w.Catalog, k, l),
+			result:  Mailbox{Figures: Figures{Listed: 5, Before: 1, Now: 1}},
+			refused: []*want{{Meta: session.Meta{UID: 6}}}, gone: []*want{{Meta: session.Meta{UID: 7}}},
+		}
+	}
+	p := newPass()
+	if err := p.account(); err != nil || p.result.Left != 1 || p.result.LeftOctets != 9 {
+		t.Errorf("%+v: %v", p.result.Figures, err)
+	}
+	for name, spoil := range map[string]func(*pass){
+		"counted twice":     func(p *pass) { p.result.Now++ },
+		"not counted":       func(p *pass) { p.result.Now-- },
+		"refused, yet here": func(p *pass) { p.refused = append(p.refused, p.gone...); p.result.Before++ },
+		"left without word": func(p *pass) { p.ended = true },
+	} {
+		p := newPass()
+		spoil(p)
+		var figures *FiguresError
+		if err := p.account(); !errors.As(err, &figures) {
+			t.Errorf("%s: %+v, error %v", name, p.result.Figures, err)
+		}
+	}
+}
+
+func TestChoose(t *testing.T) {
+	listed := []session.Mailbox{{Name: "Trash", Delim: "/"}, {Name: "Inbox", Delim: "/"}, {Name: "Work/a", Delim: "/"}, {Name: "Spam"}}
+	x := newExport(Options{Exclude: []string{"sp*", "S*"}})
+	if _, err := x.choose(listed); err == nil {
+		t.Error("a pattern that matches nothing is no error")
+	}
+	x = newExport(Options{Exclude: []string{"S*"}})
+	chosen, err := x.choose(listed)
+	var names []string
+	for _, c := range chosen {
+		names = append(names, c.info.Name())
+	}
+	if want := []string{"INBOX", "Trash", "Work/a"}; err != nil || !slices.Equal(names, want) || x.result.Skipped != 1 {
+		t.Errorf("chosen %q, want %q: %v", names, want, err)
 	}
 }

@@ -46,6 +46,23 @@ func (f *Figures) addUp(have int) bool {
 	return f.Listed == f.Before+f.Now+f.Vanished+f.Refused+f.Left && have == f.Before+f.Now && f.Left >= 0
 }
 
+// undo takes messages that were never committed out of the figures again.
+func (r *Result) undo(lost []*archive.Message) {
+	for _, m := range lost {
+		for i := range r.Mailboxes {
+			f := &r.Mailboxes[i].Figures
+			if r.Mailboxes[i].id != m.Mailbox || f.Now == 0 {
+				continue
+			}
+			f.Now--
+			f.Linked -= b2i(m.Link)
+			f.Octets -= m.Size
+			f.Left++
+			f.LeftOctets += m.Size
+		}
+	}
+}
+
 // Mailbox is what a run did for one mailbox.
 type Mailbox struct {
 	Name string `json:"mailbox"` // levels joined by "/"
@@ -53,6 +70,8 @@ type Mailbox struct {
 	NewEpoch bool   `json:"new_epoch,omitempty"` // UIDVALIDITY is another than at the last run
 	Failed   string `json:"failed,omitempty"`    // why it was not, or not wholly, copied
 	Changed  string `json:"changed,omitempty"`   // why the server's answers were not believed
+
+	id uint32 // in the archive
 }
 
 // Refused is a message the server would not give.

@@ -32,6 +32,9 @@ func TestExportAndAgain(t *testing.T) {
 	for _, name := range []string{"INBOX", "送信済み", "Work/2016/a.b", "Empty"} {
 		r.checkEqual(name)
 	}
+	if first := res.Mailboxes[0].Name; first != "INBOX" {
+		t.Errorf("%s was copied first", first)
+	}
 	total := res.Total()
 	if total.Listed != 151 || total.Now != 151 || total.Linked != 1 || res.Stored == 0 {
 		t.Errorf("figures: %+v, stored %d", total, res.Stored)
@@ -128,16 +131,37 @@ func TestNewUIDValidity(t *testing.T) {
 	}
 }
 
-// An epoch that changes while the mailbox is being copied is begun again.
+// A mailbox that is renumbered while it is copied is begun again, also when the new UIDs look like
+// the old ones.
 func TestNewUIDValidityMeanwhile(t *testing.T) {
+	for _, first := range []uint32{500, 2} {
+		r := newRig(t)
+		r.fill("INBOX", 40)
+		r.server.SetFaults(imaptest.Faults{Cut: once(20)})
+		r.onPause = func() { r.account.SetUIDValidity("INBOX", 4711, first) }
+		res := r.run(0)
+		if m := r.figures(res, "INBOX"); m.Now != 40 || m.Listed != 40 {
+			t.Errorf("figures: %+v", m)
+		}
+		r.checkEqual("INBOX")
+		r.checkSound()
+	}
+}
+
+// A server that renumbers again and again comes to an end, and loses nothing.
+func TestNewUIDValidityAlways(t *testing.T) {
 	r := newRig(t)
 	r.fill("INBOX", 40)
-	r.server.SetFaults(imaptest.Faults{Cut: map[imaptest.Key]int{{Mailbox: "INBOX", UID: 20}: 1}})
-	r.onPause = func() { r.account.SetUIDValidity("INBOX", 4711, 500) }
-	res := r.run(0)
-	if m := r.figures(res, "INBOX"); m.Now != 40 || m.Listed != 40 {
-		t.Errorf("figures: %+v", m)
+	r.fill("Other", 2)
+	r.server.SetFaults(imaptest.Faults{Cut: times(imaptest.Always, 20)})
+	validity := uint32(5000)
+	r.onPause = func() { validity++; r.account.SetUIDValidity("INBOX", validity, 1) }
+	res := r.run(4)
+	if r.figures(res, "INBOX").Changed == "" || r.figures(res, "Other").Now != 2 {
+		t.Errorf("result: %v", res)
 	}
+	r.server.SetFaults(imaptest.Faults{})
+	r.run(0)
 	r.checkEqual("INBOX")
 	r.checkSound()
 }
@@ -230,9 +254,9 @@ func TestFilters(t *testing.T) {
 		t.Errorf("the mailbox that is gone has %d messages", n)
 	}
 
-	r.opts.Include = []string{"Wrok"}
+	r.opts.Include = []string{"Werk"}
 	res = r.run(64)
-	if want := `no mailbox matches "Wrok"; there are "INBOX", "Spam", "Work/2016"`; res.Err.Error() != want {
+	if want := `no mailbox matches "Werk"; there are "INBOX", "Spam", "Work/2016"`; res.Err.Error() != want {
 		t.Errorf("error %q, want %q", res.Err, want)
 	}
 	r.opts.Include, r.opts.Exclude = nil, []string{"*"}

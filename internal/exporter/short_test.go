@@ -20,6 +20,7 @@ type shortServer struct {
 	mu     sync.Mutex
 	short  int // so many times; below 0: always
 	octets int // how many are missing
+	lies   int // so many times EXAMINE tells of two messages more
 }
 
 var shortBodies = []string{"", "one\r\n" + strings.Repeat("1", 300), "two\r\n" + strings.Repeat("2", 400), "three\r\n" + strings.Repeat("3", 500)}
@@ -61,7 +62,14 @@ func (s *shortServer) answer(command string) string {
 	case strings.HasPrefix(command, "LIST"):
 		return "* LIST () \"/\" INBOX\r\n"
 	case strings.HasPrefix(command, "EXAMINE"):
-		return "* 3 EXISTS\r\n* OK [UIDVALIDITY 9] x\r\n* OK [UIDNEXT 4] x\r\n"
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		exists := 3
+		if s.lies > 0 {
+			s.lies--
+			exists += 2
+		}
+		return fmt.Sprintf("* %d EXISTS\r\n", exists) + "* OK [UIDVALIDITY 9] x\r\n* OK [UIDNEXT 4] x\r\n"
 	case strings.HasPrefix(command, "UID FETCH") && strings.Contains(command, "BODY.PEEK"):
 		return s.bodies(strings.Fields(command)[2])
 	case strings.HasPrefix(command, "UID FETCH"):
@@ -95,6 +103,31 @@ func (s *shortServer) bodies(set string) string {
 	return out.String()
 }
 
+// rig starts the server; the rig has no account.
+func (s *shortServer) rig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{T: t}
+	r.opts = Options{
+		Session: session.Options{
+			Host: "127.0.0.1", Port: port(s.start(t)), TLS: session.TLSNone, User: "u", Timeout: 200 * time.Millisecond,
+			Password: func(context.Context) (string, error) { return "p", nil },
+		},
+		Dir:   filepath.Join(t.TempDir(), "a"),
+		Retry: Retry{Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }},
+	}
+	return r
+}
+
+// EXISTS is wrong once: the second look settles it.
+func TestSecondLook(t *testing.T) {
+	for lies, exit := range map[int]int{1: 0, 2: 4} {
+		r := (&shortServer{lies: lies}).rig(t)
+		if res, err := Run(t.Context(), r.opts); res.ExitCode() != exit || res.Total().Now != 3 {
+			t.Errorf("%d lies: exit %d, want %d: %v\n%v", lies, res.ExitCode(), exit, err, res)
+		}
+	}
+}
+
 // A literal shorter than announced arrives with the announced length, filled up from the next
 // answers. It must never be taken for the message.
 func TestShortLiteral(t *testing.T) {
@@ -104,16 +137,7 @@ func TestShortLiteral(t *testing.T) {
 		{1, 40, 0}, {2, 40, 0}, {-1, 40, 3}, {-1, 5, 3}, {-1, 1, 3}, {-1, 300, 3}, {1, 15, 0},
 	} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
-			addr := (&shortServer{short: c.short, octets: c.octets}).start(t)
-			r := &rig{T: t}
-			r.opts = Options{
-				Session: session.Options{
-					Host: "127.0.0.1", Port: port(addr), TLS: session.TLSNone, User: "u", Timeout: 200 * time.Millisecond,
-					Password: func(context.Context) (string, error) { return "p", nil },
-				},
-				Dir:   filepath.Join(t.TempDir(), "a"),
-				Retry: Retry{Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }},
-			}
+			r := (&shortServer{short: c.short, octets: c.octets}).rig(t)
 			res, err := Run(t.Context(), r.opts)
 			if res.ExitCode() != c.exit {
 				t.Fatalf("exit %d, want %d: %v\n%v", res.ExitCode(), c.exit, err, res)
