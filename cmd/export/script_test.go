@@ -1,9 +1,12 @@
 package main
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/pflag"
 
 	"mailark/archive"
 	"mailark/internal/scripttest"
@@ -11,6 +14,20 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"mailark-export": main})
+}
+
+func TestReadmeNamesEveryFlag(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, section := range command().Sections {
+		section.Flags.VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden && !strings.Contains(string(readme), "`--"+f.Name) {
+				t.Errorf("README.md does not know --%s", f.Name)
+			}
+		})
+	}
 }
 
 func TestScripts(t *testing.T) {

@@ -26,7 +26,8 @@ func command() *cli.Command {
 		"keep the record of what was uploaded in `FILE` (default: in the archive, under imports/)")
 	run.Flags.BoolVar(&f.includeGone, "include-gone", false,
 		"also mail that had left the old server when it was last copied")
-	run.Flags.BoolVar(&f.retryRefused, "retry-refused", false, "send again what the target refused in an earlier run")
+	run.Flags.BoolVar(&f.retryRefused, "retry-refused", false,
+		"send again what the target refused in an earlier run")
 	return &cli.Command{
 		Name: "mailark-import", Args: "ARCHIVE", MinArgs: 1, MaxArgs: 1, Unpiped: true,
 		About: "Uploads the mail of ARCHIVE, which mailark-export made, to an IMAP account. No message is uploaded\n" +

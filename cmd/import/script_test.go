@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/pflag"
 
 	"mailark/internal/exporter"
 	"mailark/internal/scripttest"
@@ -14,6 +17,20 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"mailark-import": main})
+}
+
+func TestReadmeNamesEveryFlag(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, section := range command().Sections {
+		section.Flags.VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden && !strings.Contains(string(readme), "`--"+f.Name) {
+				t.Errorf("README.md does not know --%s", f.Name)
+			}
+		})
+	}
 }
 
 func TestScripts(t *testing.T) {

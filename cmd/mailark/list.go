@@ -122,7 +122,8 @@ func (l *list) mailboxes(out *cli.Printer, r *archive.Reader) {
 			dash(strings.TrimPrefix(s.Role, `\`)), name)
 	}
 	if !l.json {
-		out.Linef(mailboxLine, cli.Count(messages), cli.Octets(octets), "", "", "", "in "+counted(len(boxes), "mailbox", "mailboxes"))
+		out.Linef(mailboxLine, cli.Count(messages), cli.Octets(octets), "", "", "",
+			"in "+counted(len(boxes), "mailbox", "mailboxes"))
 	}
 }
 

@@ -44,6 +44,7 @@ func makeArchive(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(b.w.BeginRun(src))
 	inbox := b.mailbox(1000, "INBOX")
 	b.add(inbox, 1, "Subject: hello\r\n\r\nworld\r\n", `\Seen`)
+	ts.Check(b.w.Commit()) // a frame of its own, so that damage to it hurts no other message
 	b.add(inbox, 2, "Subject: =?ISO-2022-JP?B?GyRCRnxLXDhsGyhC?=\r\n\r\nNUL \x00 and bare LF\n", `\Flagged`, "$Work")
 	b.add(inbox, 7, "Subject: escape \x1b[31m\r\n\r\n\xff\r\n")
 	gone := b.add(inbox, 8, "Subject: deleted on the server\r\n\r\n")
@@ -53,7 +54,8 @@ func makeArchive(ts *testscript.TestScript, neg bool, args []string) {
 	b.mailbox(1002, "仕事")
 	b.box("Folders only", `\Noselect`)
 	if len(args) > 1 {
-		ts.Check(b.w.Refuse(archive.Key{Mailbox: inbox.Mailbox, Epoch: inbox.Epoch, UID: 9}, "[SERVERBUG] cannot read \x1b"))
+		refused := archive.Key{Mailbox: inbox.Mailbox, Epoch: inbox.Epoch, UID: 9}
+		ts.Check(b.w.Refuse(refused, "[SERVERBUG] cannot read \x1b"))
 		b.box("Never copied")
 		ts.Check(b.w.Commit())
 		ts.Check(b.w.Close())

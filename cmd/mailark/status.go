@@ -76,7 +76,9 @@ type missing struct {
 
 func readStatus(r *archive.Reader) (*status, error) {
 	info := r.Info()
-	s := &status{ID: info.ID, Version: info.Version, Source: info.Source, Created: info.Created, Missing: []missing{}}
+	s := &status{
+		ID: info.ID, Version: info.Version, Source: info.Source, Created: info.Created, Missing: []missing{},
+	}
 	_, s.Distinct = r.Len()
 	for _, m := range r.Mailboxes() {
 		s.Mailboxes++

@@ -53,8 +53,8 @@ func printVerify(w io.Writer, r *archive.VerifyResult) error {
 	if len(r.Problems) == 0 && len(r.Damaged) == 0 {
 		out.Linef("all well")
 	} else {
-		out.Linef("%d problems, %d messages damaged; if the server is still there, the next export fetches them again",
-			len(r.Problems), len(r.Damaged))
+		out.Linef("%s, %s damaged", counted(len(r.Problems), "problem", "problems"),
+			counted(len(r.Damaged), "message", "messages"))
 	}
 	return out.Err()
 }

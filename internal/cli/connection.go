@@ -79,7 +79,9 @@ func (c *Connection) Session(con *Console, log *slog.Logger) (session.Options, e
 func (c *Connection) check() error {
 	switch {
 	case c.Host == "":
-		return &UsageError{Text: "--host is missing", Hint: "give the name of the IMAP server: --host mail.example.com"}
+		return &UsageError{
+			Text: "--host is missing", Hint: "give the name of the IMAP server: --host mail.example.com",
+		}
 	case strings.ContainsAny(c.Host, "/@ ") || hasControl(c.Host):
 		return usagef("--host %q is no host name: give the name alone, such as mail.example.com", c.Host)
 	case strings.Contains(c.Host, ":") && net.ParseIP(c.Host) == nil:
@@ -94,7 +96,7 @@ func (c *Connection) check() error {
 		return usagef("--timeout %v: want a positive time", c.Timeout)
 	case c.TLS == string(session.TLSNone) && !loopback(c.Host):
 		return &UsageError{
-			Text: "--tls none works only to this machine itself: password and mail would be readable on the way to " + c.Host,
+			Text: "--tls none works only to this machine itself: mail and password could be read on the way",
 			Hint: "use --tls implicit (port 993) or --tls starttls (port 143)",
 		}
 	}

@@ -93,7 +93,8 @@ func (p *Progress) Close() {
 }
 
 func (p *Progress) startBar() {
-	p.bars = mpb.New(mpb.WithOutput(p.con.screen.out), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(64))
+	p.bars = mpb.New(
+		mpb.WithOutput(p.con.screen.out), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(64))
 	p.bar = p.bars.AddBar(0, // else its total could not be changed
 		mpb.BarFillerTrim(),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.text() + " " })))

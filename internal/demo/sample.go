@@ -123,7 +123,7 @@ func senders() []string {
 func (g *generator) plain() []byte {
 	subjects := []string{"Lunch on Friday?", "Re: your question", "Library: books due", "Fwd: timetable", ""}
 	b := g.header(g.pick(subjects), "Content-Type: text/plain; charset=us-ascii")
-	words := strings.Fields("the report is nearly done and will be in your hands on Monday if all goes well with the printer")
+	words := strings.Fields("the report is nearly done and will be in your hands on Monday if all goes well")
 	for range 3 + g.rand.IntN(30) {
 		for range 5 + g.rand.IntN(8) {
 			b.WriteString(g.pick(words) + " ")
@@ -135,8 +135,8 @@ func (g *generator) plain() []byte {
 
 // japanese is ISO-2022-JP, the way mail was written in Japan for thirty years.
 func (g *generator) japanese() []byte {
-	subject := g.pick([]string{"レポートの提出について", "Re: 来週の会議", "【重要】システム停止のお知らせ", "飲み会の件"})
-	text := g.pick([]string{"お世話になっております。", "ご確認のほど、よろしくお願いいたします。", "添付の資料をご覧ください。"})
+	subject := g.pick([]string{"レポートの提出について", "Re: 来週の会議", "【重要】停止のお知らせ", "飲み会の件"})
+	text := g.pick([]string{"お世話になっております。", "よろしくお願いいたします。", "添付の資料をご覧ください。"})
 	encoder := japanese.ISO2022JP.NewEncoder()
 	body, err := encoder.String(strings.Repeat(text+"\r\n", 3+g.rand.IntN(20)))
 	if err != nil {
@@ -195,7 +195,8 @@ func (g *generator) odd() []sampleMessage {
 		"Subject: no body\r\n\r\n",
 		"Subject: header only, no end",
 		"\r\nno header at all\r\n",
-		"From taro Sat Apr  1 08:00:00 2023\r\nSubject: mbox line first\r\n\r\nFrom here on\r\n>From there on\r\n.\r\n..\r\n",
+		"From taro Sat Apr  1 08:00:00 2023\r\nSubject: mbox line first\r\n\r\n"+
+			"From here on\r\n>From there on\r\n.\r\n..\r\n",
 		"Subject: one long line\r\n\r\n"+strings.Repeat("0123456789", 12_000)+"\r\n",
 		"Subject: looks like IMAP\r\n\r\n* 1 FETCH (UID 1)\r\nA1 OK done\r\n{10}\r\n)\r\n",
 		"Subject: not UTF-8 \xff\xfe\xfd\r\nX-Empty:\r\n : \r\n\r\n\x80\x81\r\n",

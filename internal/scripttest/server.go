@@ -81,7 +81,8 @@ func fill(a *imaptest.Account) {
 }
 
 // addFault makes a server misbehave from now on. Kinds: signin, which refuses the password; full, which
-// has no room for another message; silent, which answers no FETCH; slow, which takes its time; refuse, which refuses UID 1 of INBOX.
+// has no room for another message; silent, which answers no FETCH; slow, which takes its time; refuse,
+// which refuses UID 1 of INBOX; none, which ends it.
 func addFault(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: fault NAME KIND")
