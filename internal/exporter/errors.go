@@ -112,8 +112,6 @@ func exitCode(err error) int {
 		return exitError
 	case errors.Is(err, ErrGaveUp):
 		return exitTemporary
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return exitInterrupted
 	case errors.As(err, &usage), errors.As(err, &source):
 		return exitUsage
 	case errors.Is(err, archive.ErrNotArchive), errors.Is(err, archive.ErrExists):
@@ -130,6 +128,9 @@ func exitCode(err error) int {
 		return exitSignIn
 	case errors.Is(err, session.ErrConnect):
 		return exitConnect
+	// Behind the others: a connection that timed out is a deadline exceeded too.
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return exitInterrupted
 	case errors.As(err, &remote) && remote.Class != session.ClassFinal:
 		return exitTemporary
 	}

@@ -115,6 +115,10 @@ func (f *bodyFetch) ended() bool {
 }
 
 func (f *bodyFetch) read(cmd *imapclient.FetchCommand, batch []uint32) {
+	op := fmt.Sprintf("UID FETCH of %d bodies from UID %d on", len(batch), batch[0])
+	if len(batch) == 1 {
+		op = fmt.Sprintf("UID FETCH of the body of UID %d", batch[0])
+	}
 	for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
 		var uid uint32
 		for item := msg.Next(); item != nil; item = msg.Next() {
@@ -122,15 +126,13 @@ func (f *bodyFetch) read(cmd *imapclient.FetchCommand, batch []uint32) {
 			case imapclient.FetchItemDataUID:
 				uid = uint32(item.UID)
 			case imapclient.FetchItemDataBodySection:
-				if isWhole(item) && uid != 0 {
-					f.deliver(uid, item.Literal)
+				if isWhole(item) && uid != 0 && !f.deliver(uid, item.Literal) {
+					// Any further Next would read the dead literal again, beside go-imap's decoder.
+					f.took(f.c.wrap(op, ScopeMessage, io.ErrUnexpectedEOF))
+					return
 				}
 			}
 		}
-	}
-	op := fmt.Sprintf("UID FETCH of %d bodies from UID %d on", len(batch), batch[0])
-	if len(batch) == 1 {
-		op = fmt.Sprintf("UID FETCH %d body", batch[0])
 	}
 	f.took(f.c.wrap(op, ScopeMessage, cmd.Close()))
 }
@@ -156,24 +158,25 @@ func (f *bodyFetch) took(err error) {
 	}
 }
 
-func (f *bodyFetch) deliver(uid uint32, literal imap.LiteralReader) {
+// deliver hands one body to fn. It returns false if the literal was cut: the connection is lost.
+func (f *bodyFetch) deliver(uid uint32, literal imap.LiteralReader) (whole bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := &bodyReader{r: literal, left: literal.Size()}
 	if f.failed == nil {
 		err := f.fn(uid, literal.Size(), r)
-		// A body that was cut short shows as the loss of the connection.
-		if err != nil && !(r.cut && errors.Is(err, io.ErrUnexpectedEOF)) {
-			f.failed = err
+		if r.cut && errors.Is(err, io.ErrUnexpectedEOF) {
+			err = nil // not fn's: it shows as the loss of the connection
 		}
+		f.failed = err
 	}
 	n, _ := io.Copy(io.Discard, r) // fails only as the connection does
-	if f.failed == nil {
-		return
+	if f.failed != nil {
+		if f.drained += n; f.drained > drainOctets {
+			_ = f.c.w.Fail(errAbandoned)
+		}
 	}
-	if f.drained += n; f.drained > drainOctets {
-		_ = f.c.w.Fail(errAbandoned)
-	}
+	return !r.cut
 }
 
 // bodyReader reads one literal and knows whether all of it came. go-imap reports a connection that

@@ -88,7 +88,8 @@ func (o Options) secure(ctx context.Context, raw net.Conn) (inner net.Conn, pref
 	if o.TLS == TLSNone {
 		return raw, nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(greetingTimeout, o.Timeout))
+	patience := min(greetingTimeout, o.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%w: server silent for %v", ErrConnect, patience))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
 	defer stop()

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -200,16 +201,29 @@ func copyAccount(t *testing.T, src *session.Source, dst *session.Target) {
 		if !m.Selectable() {
 			continue
 		}
-		if err := dst.Create(t.Context(), m.Name, role(m)); err != nil {
+		to := renamed(m.Name, src, dst)
+		if err := dst.Create(t.Context(), to, role(m)); err != nil {
 			t.Fatal(err)
 		}
 		if m.Subscribed {
-			if err := dst.Subscribe(t.Context(), m.Name); err != nil {
+			if err := dst.Subscribe(t.Context(), to); err != nil {
 				t.Fatal(err)
 			}
 		}
-		copyMailbox(t, src, dst, m.Name)
+		copyMailbox(t, src, dst, m.Name, to)
 	}
+}
+
+// renamed gives a mailbox the target's prefix and delimiter.
+func renamed(name string, src *session.Source, dst *session.Target) string {
+	if name == "INBOX" {
+		return name
+	}
+	name = strings.TrimPrefix(name, src.Prefix())
+	if src.Delim() != "" {
+		name = strings.ReplaceAll(name, src.Delim(), dst.Delim())
+	}
+	return dst.Prefix() + name
 }
 
 func role(m session.Mailbox) string {
@@ -221,7 +235,7 @@ func role(m session.Mailbox) string {
 	return ""
 }
 
-func copyMailbox(t *testing.T, src *session.Source, dst *session.Target, name string) {
+func copyMailbox(t *testing.T, src *session.Source, dst *session.Target, name, to string) {
 	t.Helper()
 	if _, err := src.Examine(t.Context(), name); err != nil {
 		t.Fatal(err)
@@ -244,7 +258,7 @@ func copyMailbox(t *testing.T, src *session.Source, dst *session.Target, name st
 	var pending []*session.Pending
 	for uid, octets := range got {
 		m := meta[uid]
-		p, err := dst.Append(t.Context(), name, m.Flags, m.InternalDate, int64(len(octets)), bytes.NewReader(octets))
+		p, err := dst.Append(t.Context(), to, m.Flags, m.InternalDate, int64(len(octets)), bytes.NewReader(octets))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -256,7 +270,7 @@ func copyMailbox(t *testing.T, src *session.Source, dst *session.Target, name st
 		if err != nil {
 			t.Error(err)
 		}
-		if dst.UIDPlus() != (res.UID != 0) {
+		if dst.UIDPlus() && res.UID == 0 {
 			t.Errorf("UIDPLUS %v, yet the answer is %v", dst.UIDPlus(), res)
 		}
 	}

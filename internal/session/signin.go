@@ -36,6 +36,18 @@ func (c *conn) signIn(ctx context.Context) error {
 	return c.introduce()
 }
 
+// capsBefore gets the capabilities that hold before the sign-in. They must be known: without them a
+// password could go out in spite of LOGINDISABLED. go-imap's own Caps gives up after 30 seconds.
+func (c *conn) capsBefore() (imap.CapSet, error) {
+	if c.w.Seen().Greeting.Code == "CAPABILITY" {
+		if caps := c.cl.Caps(); caps != nil {
+			return caps, nil
+		}
+	}
+	caps, err := c.cl.Capability().Wait()
+	return caps, c.wrap("CAPABILITY", ScopeSession, err)
+}
+
 func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
@@ -46,11 +58,9 @@ type credentials struct{ user, password string }
 // authenticate tries the methods that are left, one after the other, until one is accepted or the
 // server says clearly that it is the password.
 func (c *conn) authenticate(ctx context.Context) error {
-	caps := c.cl.Caps()
-	if caps == nil {
-		if cause := c.w.Cause(); cause != nil {
-			return c.lost("CAPABILITY", cause)
-		}
+	caps, err := c.capsBefore()
+	if err != nil {
+		return err
 	}
 	methods, err := c.methods(caps)
 	if err != nil {
