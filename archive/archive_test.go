@@ -271,44 +271,6 @@ func TestWriterIsAlone(t *testing.T) {
 	}
 }
 
-// TestPrefetch loads with and without: the same octets, and a damaged copy is reported by its Load.
-func TestPrefetch(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a")
-	list := sample(200, 13)
-	if _, err := export(dir, nil, list, 7); err != nil {
-		t.Fatal(err)
-	}
-	r, err := archive.Open(dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = r.Close() }()
-	scratch := t.TempDir()
-	sp := spool.New(scratch)
-	var lines []string
-	links := 0
-	for _, mbox := range r.Mailboxes() {
-		msgs := r.Current(mbox.ID)
-		if err := r.Prefetch(t.Context(), msgs, scratch); err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range msgs {
-			if m.Link {
-				links++
-			}
-			if err := r.Load(t.Context(), m, sp); err != nil {
-				t.Fatal(err)
-			}
-			lines = append(lines, line(mbox.Name(), m.UID, m.InternalDate, m.Flags, sp.Sum()))
-		}
-	}
-	slices.Sort(lines)
-	compare(t, "prefetched", lines, expected(list))
-	if links == 0 {
-		t.Error("the sample has no copies")
-	}
-}
-
 func TestBigMessageGoesThroughAFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a")
 	body := bytes.Repeat([]byte("0123456789abcdef\r\n"), 3*spool.MemoryLimit/18)

@@ -77,7 +77,7 @@ func (x *extraction) run(ctx context.Context) error {
 	if err := x.extractSubscriptions(); err != nil {
 		return err
 	}
-	slices.SortStableFunc(chosen, func(a, b *Message) int { return a.Place.compare(b.Place) })
+	slices.SortStableFunc(chosen, func(a, b *Message) int { return a.Place.Compare(b.Place) })
 	if err := x.extract(ctx, chosen); err != nil {
 		return err
 	}

@@ -26,7 +26,6 @@ type Reader struct {
 	mu      sync.Mutex
 	files   map[uint32]*os.File
 	cursors []*cursor
-	ready   prefetched
 }
 
 // cursor is a frame that is being decompressed, so that the next message in it costs no new start.
@@ -77,7 +76,6 @@ func (r *Reader) Dir() string { return r.dir }
 
 // Close closes the archive's files.
 func (r *Reader) Close() error {
-	err := r.dropPrefetched()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.cursors {
@@ -88,7 +86,7 @@ func (r *Reader) Close() error {
 		_ = f.Close() // was only read
 	}
 	clear(r.files)
-	return err
+	return nil
 }
 
 // Load replaces what is in sp by a message's octets and compares their SHA-256; *DamageError if it is
@@ -99,9 +97,6 @@ func (r *Reader) Load(ctx context.Context, m *Message, sp *spool.Spool) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if ok, err := r.loadReady(m, sp); ok {
-		return err
-	}
 	c, err := r.cursor(m.Place)
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -196,10 +195,7 @@ func readSubjects(
 	ctx context.Context, r *archive.Reader, msgs []*archive.Message, sp *spool.Spool,
 ) (map[archive.Key]subject, error) {
 	byPlace := slices.Clone(msgs)
-	slices.SortFunc(byPlace, func(a, b *archive.Message) int {
-		return cmp.Or(cmp.Compare(a.Place.Segment, b.Place.Segment),
-			cmp.Compare(a.Place.Frame, b.Place.Frame), cmp.Compare(a.Place.Pos, b.Place.Pos))
-	})
+	slices.SortFunc(byPlace, func(a, b *archive.Message) int { return a.Place.Compare(b.Place) })
 	subjects := make(map[archive.Key]subject, len(msgs))
 	for _, msg := range byPlace {
 		err := r.Load(ctx, msg, sp)
