@@ -22,14 +22,11 @@ type box struct {
 	adopted  bool               // what was in the target has been looked through
 	compared bool               // with what the ledger says is there
 	created  bool               // again, when the target said TRYCREATE
+	suspects []*flight          // under way when the last connection was lost, in the order of sending
 }
 
-var (
-	// errCreate: the target says that the mailbox is not there.
-	errCreate = errors.New("the mailbox is not there")
-	// errMailbox: the mailbox is given up, the others go on.
-	errMailbox = errors.New("mailbox given up")
-)
+// errCreate stands for TRYCREATE.
+var errCreate = errors.New("the mailbox is not there")
 
 // recall settles what earlier runs have done, and finds the items whose intents are in doubt.
 func (b *box) recall() {

@@ -14,7 +14,8 @@ import (
 func (r *run) createAll(ctx context.Context) error {
 	var missing []*box
 	for _, b := range r.boxes {
-		if !b.exists || len(b.items) > 0 && (r.place.hasAttr(b.to, `\Noselect`) || r.place.hasAttr(b.to, `\NonExistent`)) {
+		empty := r.place.hasAttr(b.to, `\Noselect`) || r.place.hasAttr(b.to, `\NonExistent`)
+		if !b.exists || empty && len(b.items) > 0 {
 			missing = append(missing, b)
 		}
 	}

@@ -2,9 +2,11 @@ package importer
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -174,7 +176,8 @@ func TestPoison(t *testing.T) {
 				return imaptest.AppendOK
 			}})
 			sum := runWant(t, options(t, dir, s), "50=0+49+0+1+0+0", 3)
-			if !strings.Contains(sum.Problems[0].Text, "closed the connection each time") || sum.Problems[0].Key.UID != 21 {
+			// Three times among others, twice alone.
+			if !strings.Contains(sum.Problems[0].Text, "closed the connection each time this message was sent (5 times)") || sum.Problems[0].Key.UID != 21 {
 				t.Errorf("problems %v", sum.Problems)
 			}
 			sameMail(t, s, "INBOX", append(msgs[:20:20], msgs[21:]...))
@@ -299,6 +302,7 @@ func TestTryCreate(t *testing.T) {
 // done nor sent again, and the next run decides.
 func TestUnreadable(t *testing.T) {
 	msgs := mails("m", 5)
+	msgs[2].octets = mail("long", strings.Repeat("no other message can be as long as this one\n", 100))
 	dir := newArchive(t, boxSpec{path: []string{"INBOX"}, msgs: msgs})
 	s := newServer(t, imaptest.ServerOptions{})
 	s.SetFaults(imaptest.Faults{
@@ -352,4 +356,45 @@ func TestWrongSizes(t *testing.T) {
 	})
 	runWant(t, options(t, dir, s), "5=0+5+0+0+0+0", 0)
 	sameMail(t, s, "INBOX", msgs)
+}
+
+// TestSettle: the server is still at work on a message when it is first looked for.
+func TestSettle(t *testing.T) {
+	msgs := mails("m", 5)
+	dir := newArchive(t, boxSpec{path: []string{"INBOX"}, msgs: msgs})
+	s := newServer(t, imaptest.ServerOptions{})
+	s.SetFaults(imaptest.Faults{Append: func(a imaptest.AppendCall) imaptest.AppendFault {
+		if a.N == 5 {
+			return imaptest.AppendDrop
+		}
+		return imaptest.AppendOK
+	}})
+	opts := options(t, dir, s)
+	opts.Settle = time.Hour
+	slept := 0
+	opts.Sleep = func(_ context.Context, d time.Duration) error {
+		if d == opts.Settle {
+			slept++
+			s.Account("user").AddMessage("INBOX", imaptest.Message{Octets: []byte(msgs[4].octets), InternalDate: msgs[4].date})
+		}
+		return nil
+	}
+	runWant(t, opts, "5=0+5+0+0+0+0", 0)
+	sameMail(t, s, "INBOX", msgs)
+	if slept != 1 {
+		t.Errorf("waited %d times", slept)
+	}
+	// A message that was cut in the middle is surely not stored: nobody waits.
+	slept = 0
+	must(t, os.Remove(ledgerFile(t, dir)))
+	s = newServer(t, imaptest.ServerOptions{NoLiteralPlus: true})
+	s.SetFaults(imaptest.Faults{Append: func(a imaptest.AppendCall) imaptest.AppendFault {
+		s.SetFaults(imaptest.Faults{})
+		return imaptest.AppendRefuseEarly
+	}})
+	opts.Target = options(t, dir, s).Target
+	sum, _ := Run(t.Context(), opts)
+	if total := sum.Total(); total.Uploaded+total.Refused != 5 || slept != 0 {
+		t.Errorf("%s, waited %d times", numbers(total), slept)
+	}
 }

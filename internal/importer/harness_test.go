@@ -133,7 +133,7 @@ func options(t *testing.T, dir string, s *imaptest.Server) Options {
 	must(t, err)
 	n, err := strconv.Atoi(port)
 	must(t, err)
-	var out io.Writer = io.Discard
+	out := io.Discard
 	if testing.Verbose() {
 		out = os.Stderr
 	}

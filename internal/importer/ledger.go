@@ -17,18 +17,18 @@ import (
 )
 
 var (
-	// ErrLedgerLocked: another import holds the ledger (exit code 11; it is an archive.ErrLocked too).
+	// ErrLedgerLocked says that another import holds the ledger (exit code 11). It is an archive.ErrLocked too.
 	ErrLedgerLocked error = lockedError{}
-	// ErrLedgerOther: the ledger belongs to another archive or another account.
+	// ErrLedgerOther says that the ledger belongs to another archive or another account.
 	ErrLedgerOther = errors.New("the ledger belongs to another upload")
-	// ErrLedgerDamaged: a line in the ledger is not what was written there.
+	// ErrLedgerDamaged says that a line of the ledger is not what was written there.
 	ErrLedgerDamaged = errors.New("the ledger is damaged")
 )
 
 type lockedError struct{}
 
 func (lockedError) Error() string        { return "the ledger is in use by another import" }
-func (lockedError) Is(target error) bool { return target == archive.ErrLocked } //nolint:errorlint // this is Is
+func (lockedError) Is(target error) bool { return target == archive.ErrLocked }
 
 // ledger is the memory of uploads from one archive to one account: a file of JSON lines that only
 // grows. Its format, version 1:
@@ -187,77 +187,6 @@ func (l *ledger) Close() error {
 		l.lock = nil
 	}
 	return err
-}
-
-// replay reads all whole lines and returns where they end.
-func (l *ledger) replay(r io.Reader, who identity) (end int64, err error) {
-	lines := newLineReader(r)
-	for n := 1; ; n++ {
-		data, err := lines.next()
-		if errors.Is(err, io.EOF) {
-			return end, nil
-		}
-		if err == nil {
-			err = l.replayLine(n, data, who)
-		}
-		if errors.Is(err, ErrLedgerOther) {
-			return 0, err
-		}
-		if err != nil {
-			return 0, fmt.Errorf("%w: line %d: %w", ErrLedgerDamaged, n, err)
-		}
-		end += int64(len(data)) + 1
-	}
-}
-
-func (l *ledger) replayLine(n int, data []byte, who identity) error {
-	rec, err := decodeLine(data)
-	if err != nil {
-		return err
-	}
-	if (n == 1) != (rec.T == lineLedger) {
-		return errors.New(`the first line, and no other, is of kind "ledger"`)
-	}
-	switch rec.T {
-	case lineLedger:
-		return checkHeader(rec, who)
-	case lineMailbox:
-		if rec.Dir == "" || rec.To == "" {
-			return errors.New("dir or to is missing")
-		}
-		l.mapped[rec.Dir] = rec.To
-		return nil
-	case lineIntent, lineAdopted:
-		e, err := rec.entry()
-		if err != nil {
-			return err
-		}
-		if e.id <= l.lastID {
-			return fmt.Errorf("id %d does not follow id %d", e.id, l.lastID)
-		}
-		return l.keep(e)
-	case lineStored, lineRefused, lineVoid:
-		e := l.byID[rec.ID]
-		if err := rec.finish(e); err != nil {
-			return err
-		}
-		return l.finished(e)
-	}
-	return fmt.Errorf("unknown kind %q: written by a newer version of this program?", rec.T)
-}
-
-func checkHeader(rec *line, who identity) error {
-	if rec.Version != ledgerVersion {
-		return fmt.Errorf("format version %d, this program knows %d", rec.Version, ledgerVersion)
-	}
-	if rec.Archive != who.archive {
-		return fmt.Errorf("%w: it is of archive %s, not %s", ErrLedgerOther, rec.Archive, who.archive)
-	}
-	if rec.Host != who.host || rec.User != who.user {
-		return fmt.Errorf("%w: it is for %s at %s, not %s at %s",
-			ErrLedgerOther, rec.User, rec.Host, who.user, who.host)
-	}
-	return nil
 }
 
 // account is the account of a target mailbox, made if need be.

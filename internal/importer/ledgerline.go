@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
 	"time"
 
 	"mailark/archive"
@@ -211,44 +209,6 @@ func validDate(date time.Time) (valid time.Time, dropped bool) {
 		return time.Time{}, true
 	}
 	return date, false
-}
-
-// lineReader splits a file into lines of at most maxLine octets.
-type lineReader struct {
-	r    io.Reader
-	buf  []byte
-	used int // octets of buf given out already
-	eof  bool
-}
-
-func newLineReader(r io.Reader) *lineReader { return &lineReader{r: r} }
-
-// next is the next line without its newline, valid until the call after. io.EOF: what is left, if
-// anything, is torn.
-func (lr *lineReader) next() ([]byte, error) {
-	for {
-		if i := bytes.IndexByte(lr.buf[lr.used:], '\n'); i >= 0 {
-			data := lr.buf[lr.used : lr.used+i]
-			lr.used += i + 1
-			return data, nil
-		}
-		if lr.eof {
-			return nil, io.EOF
-		}
-		if len(lr.buf)-lr.used > maxLine {
-			return nil, fmt.Errorf("longer than %d octets", maxLine)
-		}
-		lr.buf = append(lr.buf[:0], lr.buf[lr.used:]...)
-		lr.used = 0
-		lr.buf = slices.Grow(lr.buf, maxLine)
-		n, err := lr.r.Read(lr.buf[len(lr.buf):cap(lr.buf)])
-		lr.buf = lr.buf[:len(lr.buf)+n]
-		if errors.Is(err, io.EOF) {
-			lr.eof = true
-		} else if err != nil {
-			return nil, err
-		}
-	}
 }
 
 // bounded is a text of at most maxText octets of valid UTF-8.

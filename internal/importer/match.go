@@ -37,7 +37,7 @@ type item struct {
 	tries  int  // times the server said no
 	putOff int  // times the server asked for patience
 	passed int  // what the run had achieved at the first of these
-	losses int  // connections lost while it was under way
+	losses int  // connections it is blamed for
 	alone  int  // of these, connections on which nothing else was sent
 }
 

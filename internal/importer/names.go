@@ -196,7 +196,7 @@ func (n *namer) byRole(order []*level) {
 func (n *namer) byOwnName(l *level) {
 	own := n.clean(l.name)
 	base := n.place.prefix
-	if l.parent != nil && !(l.parent.to == inbox && n.place.hasAttr(inbox, `\Noinferiors`)) {
+	if l.parent != nil && n.takesChildren(l.parent.to) {
 		base = l.parent.to + n.place.separator()
 	}
 	to := base + own
@@ -208,6 +208,11 @@ func (n *namer) byOwnName(l *level) {
 		n.notes = append(n.notes, fmt.Sprintf("%s is %s on the target: its own name cannot be used there",
 			l.box.name, to))
 	}
+}
+
+// takesChildren is false for an INBOX that the target keeps without levels below it.
+func (n *namer) takesChildren(name string) bool {
+	return name != inbox || !n.place.hasAttr(inbox, `\Noinferiors`)
 }
 
 func foldInbox(name string) string {

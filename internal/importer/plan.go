@@ -16,10 +16,9 @@ type wanted struct {
 	items   []*item
 	undated int // dates that had to be dropped
 
-	to        string // on the target
-	role      string // to be asked for when it is created
-	exists    bool
-	subscribe bool
+	to     string // on the target
+	role   string // to be asked for when it is created
+	exists bool
 }
 
 // octets is the sum of all sizes.

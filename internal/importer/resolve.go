@@ -7,8 +7,8 @@ import (
 
 // resolve finds out what became of the intents without a result. What is in the target is done. What is
 // not there is void and will be sent again, but only after a second look some seconds later: a server may
-// still be at work on a connection it has lost. What cannot be decided stays in doubt and is not
-// sent in this run. Messages whose last octet never left this machine do not come here (dropUnsent).
+// still be at work on a connection it has lost. (Messages whose last octet never left this machine need no
+// second look.) What cannot be decided stays in doubt and is not sent in this run.
 func (b *box) resolve(ctx context.Context) error {
 	doubtful := b.doubtful()
 	if len(doubtful) == 0 {
@@ -19,12 +19,12 @@ func (b *box) resolve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(s.missing()) > 0 && b.opts.Settle > 0 {
+	maySettle := slices.ContainsFunc(s.missing(), func(cl *claim) bool { return s.items[cl].sent })
+	if maySettle && b.opts.Settle > 0 {
 		if err := b.opts.Sleep(ctx, b.opts.Settle); err != nil {
 			return err
 		}
-		// SELECT anew: a server need not tell of new messages otherwise. The mark stays what it was for
-		// these intents, for it is theirs.
+		// SELECT anew: a server need not tell of new messages otherwise.
 		if err := b.enter(ctx); err != nil {
 			return err
 		}
@@ -32,12 +32,29 @@ func (b *box) resolve(ctx context.Context) error {
 			return err
 		}
 	}
+	b.blame()
 	for _, cl := range s.missing() {
 		if err := b.conclude(ctx, s, cl); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// blame counts a lost connection against the first message that was under way and was not stored:
+// servers take messages in the order of sending, so those behind it are innocent.
+func (b *box) blame() {
+	for _, f := range b.suspects {
+		if f.item.state != todo || f.item.entry == nil {
+			continue
+		}
+		f.item.losses++
+		if f.alone {
+			f.item.alone++
+		}
+		break
+	}
+	b.suspects = nil
 }
 
 // doubtful is the items with an open intent that this run may still decide.

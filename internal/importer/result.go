@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -18,11 +19,11 @@ import (
 // Why a run ends early, for callers that branch on it. Errors of the archive and of the session come
 // through as they are.
 var (
-	// ErrUsage: a glob fits no mailbox of the archive (exit code 64). Nothing was done.
+	// ErrUsage says that a glob fits no mailbox of the archive (exit code 64). Nothing was done.
 	ErrUsage = errors.New("choose mailboxes")
-	// ErrTargetFull: the target said OVERQUOTA (exit code 13).
+	// ErrTargetFull says that the target answered OVERQUOTA (exit code 13).
 	ErrTargetFull = errors.New("the target is full")
-	// ErrGaveUp: the connection was lost again and again without progress (exit code 75).
+	// ErrGaveUp says that the connection was lost again and again without progress (exit code 75).
 	ErrGaveUp = errors.New("gave up after several tries without progress")
 	// errArithmetic: the numbers of a mailbox do not add up.
 	errArithmetic = errors.New("internal error: the numbers do not add up")
@@ -162,8 +163,11 @@ func ExitCode(err error) int {
 			return row.code
 		}
 	}
-	if errors.As(err, &damage) {
+	switch {
+	case errors.As(err, &damage):
 		return exitDamage
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return exitTargetFull // the disk of the ledger
 	}
 	return exitError
 }

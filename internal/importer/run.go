@@ -19,6 +19,7 @@ type run struct {
 	sum    *Summary
 	place  *place
 	boxes  []*box
+	supply *supply
 	prog   Progress
 	shapes map[archive.Sum]*digest // of messages in the archive, as far as they were needed
 }
@@ -68,6 +69,7 @@ func (r *run) prepare(ctx context.Context) error {
 		return err
 	}
 	r.sum.Ledger = r.led.path
+	r.supply = newSupply(r.arc, r.newSpool())
 	r.link = newLink(&r.opts)
 	if err := r.look(ctx); err != nil {
 		return err
@@ -152,6 +154,9 @@ func (r *run) account() error {
 					kind = "in doubt"
 					b.res.InDoubt++
 				}
+				if kind != "" && it.text == "" {
+					it.text = "it was sent, and the target has not been searched for it yet"
+				}
 			case refusedBy:
 				kind = "refused"
 			case damagedIn:
@@ -178,6 +183,9 @@ func (r *run) close() {
 	if r.led != nil {
 		// What was written is durable or can be found out again; an error has been seen by Sync.
 		_ = r.led.Close()
+	}
+	if r.supply != nil {
+		_ = r.supply.stock.Close() // only held copies
 	}
 	if r.arc != nil {
 		_ = r.arc.Close() // was only read

@@ -145,7 +145,9 @@ func (s *search) altered(ctx context.Context, all bool) error {
 		}
 	}
 	loose = loose.merged()
-	for _, cl := range s.missing() {
+	missing := s.missing()
+	slices.SortFunc(missing, func(a, b *claim) int { return s.items[a].msg.Place.Compare(s.items[b].msg.Place) })
+	for _, cl := range missing {
 		if !loose.has(cl.size) {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"mailark/archive"
 	"mailark/internal/session"
 	"mailark/internal/spool"
 )
@@ -22,8 +23,8 @@ const (
 	batchMessages = 32
 	batchOctets   = 8 << 20
 
-	maxLosses = 3 // connections lost with a message under way, before it is sent alone
-	maxAlone  = 2 // connections lost with nothing but the message, before it is refused
+	maxLosses = 3 // connections a message is blamed for, before it is sent alone
+	maxAlone  = 2 // of these, ones that carried nothing else, before it is refused
 	maxTries  = 3 // answers that ask for another try, before they are taken for a no
 
 	// keptSpools and keptSpool bound the memory spools hold on to between messages.
@@ -44,7 +45,7 @@ type flight struct {
 	pending *session.Pending // nil: err says why
 	err     error
 	weight  int64
-	alone   bool // and the first on its connection
+	alone   bool // nothing was sent on its connection but this
 }
 
 // upload is the sending of one mailbox's messages over one connection: one goroutine loads, one
@@ -78,6 +79,7 @@ func (b *box) upload(ctx context.Context) error {
 		window: semaphore.NewWeighted(windowOctets), kept: make(chan *spool.Spool, keptSpools),
 	}
 	queue := b.batches()
+	b.supply.expect(b.ahead(queue))
 	var g errgroup.Group
 	g.Go(func() error { return u.load(queue) })
 	g.Go(u.send)
@@ -112,22 +114,37 @@ func (b *box) batches() []*batch {
 	return list
 }
 
+// ahead is what will be sent from now on, of this mailbox and those after it.
+func (b *box) ahead(queue []*batch) []*archive.Message {
+	var msgs []*archive.Message
+	for _, bt := range queue {
+		for _, it := range bt.items {
+			msgs = append(msgs, it.msg)
+		}
+	}
+	for _, later := range b.boxes[slices.Index(b.boxes, b)+1:] {
+		for _, it := range later.items {
+			if it.state == todo {
+				msgs = append(msgs, it.msg)
+			}
+		}
+	}
+	return msgs
+}
+
 // load reads messages from the archive, a batch ahead of what is sent. Within a batch it goes by
 // place, which costs the least decompression.
 func (u *upload) load(queue []*batch) error {
 	defer close(u.loaded)
 	for _, bt := range queue {
-		byPlace := slices.SortedFunc(slices.Values(bt.items), func(a, b *item) int {
-			p, q := a.msg.Place, b.msg.Place
-			return cmp.Or(cmp.Compare(p.Segment, q.Segment), cmp.Compare(p.Frame, q.Frame), cmp.Compare(p.Pos, q.Pos))
-		})
-		spools := make(map[*item]*spool.Spool, len(byPlace))
-		for _, it := range byPlace {
+		sorted := slices.SortedFunc(slices.Values(bt.items), func(a, b *item) int { return a.msg.Place.Compare(b.msg.Place) })
+		spools := make(map[*item]*spool.Spool, len(sorted))
+		for _, it := range sorted {
 			if u.ctx.Err() != nil {
 				return nil
 			}
 			sp := u.spool()
-			err := u.arc.Load(u.ctx, it.msg, sp)
+			err := u.supply.load(u.ctx, it.msg, sp)
 			switch {
 			case u.ctx.Err() != nil:
 				return nil
@@ -263,7 +280,7 @@ func (u *upload) answer(f *flight, at session.AppendResult, err error) error {
 	case !notStored(err):
 		u.stop(err)
 		if u.op.Err() == nil {
-			u.blame(f, err)
+			u.suspect(f, err)
 		}
 		return nil
 	}
@@ -287,13 +304,11 @@ func (u *upload) storedAt(it *item, at session.AppendResult) error {
 	return nil
 }
 
-// blame counts a lost connection against a message that was under way. Nothing says which one it was.
-func (u *upload) blame(f *flight, err error) {
-	f.item.losses++
+// suspect notes that a connection was lost while a message was under way. Which one it was, if any,
+// shows when it is known which of them were stored (blame).
+func (u *upload) suspect(f *flight, err error) {
+	u.suspects = append(u.suspects, f)
 	f.item.text = words(err)
-	if f.alone {
-		f.item.alone++
-	}
 }
 
 // refusedWith is a NO or BAD: the message was not stored, and the question is whether to try again.
@@ -339,24 +354,21 @@ func (u *upload) putOff(it *item, err error) error {
 	return u.void(it)
 }
 
-// dropUnsent ends the intents of messages that never left this machine in full: the server cannot
-// have stored them.
+// dropUnsent ends the intents of messages that were not handed to the connection, and counts those that could
+// not be loaded.
 func (b *box) dropUnsent() error {
+	under := make(map[*item]bool, len(b.suspects))
+	for _, f := range b.suspects {
+		under[f.item] = true
+	}
 	for _, it := range b.items {
 		if it.hurt {
 			b.hurt(it)
 		}
-		if it.state != todo || it.entry == nil || it.sent {
-			continue
-		}
-		var err error
-		if it.alone >= maxAlone {
-			err = b.refuse(it, describe(it))
-		} else {
-			err = b.void(it)
-		}
-		if err != nil {
-			return err
+		if it.state == todo && it.entry != nil && !it.sent && !under[it] {
+			if err := b.void(it); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
