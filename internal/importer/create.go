@@ -44,25 +44,41 @@ func (r *run) createAll(ctx context.Context) error {
 	return r.subscribe(ctx)
 }
 
-// create makes one mailbox, and the levels above it where the server does not do so by itself.
+// create makes one mailbox. Where the target refuses the name, a plainer one is tried.
 func (r *run) create(ctx context.Context, b *box) error {
+	err := r.createAs(ctx, b.to, b.role)
+	if err == nil || !refusal(err) {
+		return err
+	}
+	plain := r.place.plainName(b.to)
+	taken := slices.ContainsFunc(r.boxes, func(other *box) bool { return other != b && other.to == plain })
+	if plain == b.to || taken || r.createAs(ctx, plain, b.role) != nil {
+		return err
+	}
+	r.note("%s is %s on the target, which refuses its own name: %s", b.name, plain, words(err))
+	b.to, b.res.Target = plain, plain
+	return nil
+}
+
+// createAs makes a mailbox of that name, and the levels above it where the server does not do so by itself.
+func (r *run) createAs(ctx context.Context, to, role string) error {
 	try := func(name, role string) error {
 		return r.link.do(ctx, func(t *session.Target) error { return t.Create(ctx, name, role) })
 	}
-	err := try(b.to, b.role)
+	err := try(to, role)
 	if err == nil || r.place.delim == "" || lost(err) || ctx.Err() != nil {
 		return err
 	}
 	made := false
-	for i := range b.to {
-		if strings.HasPrefix(b.to[i:], r.place.delim) && i > 0 && r.place.have[b.to[:i]] == nil {
-			made = try(b.to[:i], "") == nil || made
+	for i := range to {
+		if strings.HasPrefix(to[i:], r.place.delim) && i > 0 && r.place.have[to[:i]] == nil {
+			made = try(to[:i], "") == nil || made
 		}
 	}
 	if !made {
 		return err
 	}
-	return try(b.to, b.role)
+	return try(to, role)
 }
 
 // checkCreated finds out whether every mailbox is now listed. A target whose names have no case may

@@ -52,6 +52,28 @@ func (p *place) separator() string {
 	return p.delim
 }
 
+// plainName is a name with "_" for whatever servers are known to refuse in a level: the other's delimiter,
+// wildcards, quotes, and what their file systems mind.
+func (p *place) plainName(name string) string {
+	rest, ok := strings.CutPrefix(name, p.prefix)
+	if !ok {
+		return name
+	}
+	levels := []string{rest}
+	if p.delim != "" {
+		levels = strings.Split(rest, p.delim)
+	}
+	for i, level := range levels {
+		levels[i] = strings.Map(func(r rune) rune {
+			if strings.ContainsRune(`./\:*?"<>|%&~^#`, r) || unicode.IsControl(r) {
+				return '_'
+			}
+			return r
+		}, level)
+	}
+	return p.prefix + strings.Join(levels, p.delim)
+}
+
 func (p *place) hasAttr(name, attr string) bool {
 	m := p.have[name]
 	return m != nil && slices.ContainsFunc(m.Attrs, func(a string) bool { return strings.EqualFold(a, attr) })
@@ -86,6 +108,7 @@ type level struct {
 //   - all others keep their own names, level by level, after the target's prefix. In a level the target's
 //     delimiter becomes "_" ("-" where that is the delimiter), control characters too, and an empty level
 //     is "_". Where INBOX takes no children, they go beside it.
+//   - A name that the target then refuses is tried again with "_" for all that is not plain in it (create.go).
 //   - A name that is taken by another mailbox of the archive by then gets " (2)", " (3)" … in the order
 //     of the archive.
 type namer struct {
