@@ -1,10 +1,16 @@
 package archive
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sort"
+	"strings"
 	"time"
+
+	"mailark/maildirx"
 )
 
 // apply brings the catalog up to date with one record. It is the only way the catalog changes, for
@@ -81,22 +87,36 @@ func (c *Catalog) applyMailbox(r *record) error {
 		return err
 	}
 	m := c.Mailbox(r.ID)
+	if m != nil && (m.Raw != raw || m.Dir != r.Dir) {
+		return fmt.Errorf("mailbox %d has another name or directory than before", r.ID)
+	}
 	if m == nil {
 		if int(r.ID) != len(c.mailboxes)+1 {
 			return fmt.Errorf("mailbox %d follows mailbox %d", r.ID, len(c.mailboxes))
 		}
-		m = &Mailbox{ID: r.ID}
+		m = &Mailbox{ID: r.ID, Dir: r.Dir}
+		if c.dirs[strings.ToLower(r.Dir)] {
+			return fmt.Errorf("mailbox %d has directory %.300q, which another one has", r.ID, r.Dir)
+		}
+		c.dirs[strings.ToLower(r.Dir)] = true
 		c.mailboxes = append(c.mailboxes, m)
 		c.messages = append(c.messages, messageList{sorted: true})
 	}
-	if m.Raw != raw {
-		delete(c.byRaw, m.Raw)
+	if !validDir(r.Dir) {
+		return fmt.Errorf("mailbox %d has directory %.300q", r.ID, r.Dir)
 	}
 	c.subsChanged = c.subsChanged || m.Subscribed != r.Subscribed
 	m.MailboxInfo = MailboxInfo{Path: r.Path, Raw: raw, Delim: r.Delim, Attrs: r.Attrs, Subscribed: r.Subscribed}
-	m.Dir, m.Listed = r.Dir, !r.Unlisted
+	m.Listed = !r.Unlisted
 	c.byRaw[raw] = m
 	return nil
+}
+
+// validDir makes sure that nothing is ever written outside a tree.
+func validDir(dir string) bool {
+	name, ok := strings.CutPrefix(dir, maildirx.Root+"/.")
+	return dir == maildirx.Root ||
+		ok && name != "" && name != "." && len(dir) <= maxDir && !strings.ContainsAny(name, "/\x00")
 }
 
 func (c *Catalog) applyEpoch(r *record) error {
@@ -134,7 +154,8 @@ func (c *Catalog) applyFrame(r *record) error {
 		return err
 	}
 	seg := c.segment(r.Segment)
-	if seg.sealed || r.Offset < seg.end || r.Length <= 0 || r.Plain < 0 || r.Offset+r.Length < r.Offset {
+	if seg.sealed || r.Offset < seg.end || r.Length <= 0 || r.Plain < 0 || r.Plain > maxFramePlain ||
+		r.Length > maxFramePlain || r.Offset > math.MaxInt64-r.Length {
 		return fmt.Errorf("frame at %d of segment %d, which ends at %d", r.Offset, r.Segment, seg.end)
 	}
 	seg.frames = append(seg.frames, frameInfo{offset: r.Offset, length: r.Length, plain: r.Plain, sum: sum})
@@ -199,7 +220,7 @@ func (c *Catalog) newMessage(key Key, r *record) (*Message, error) {
 			return nil, fmt.Errorf("UID %d: file %v is no epoch and UID", r.UID, r.File)
 		}
 		msg.from = c.byKey[Key{Mailbox: key.Mailbox, Epoch: r.File[0], UID: r.File[1]}]
-		if msg.from == nil {
+		if msg.from == nil || msg.from.from != nil {
 			return nil, fmt.Errorf("UID %d: epoch %d UID %d, whose file it is, is unknown", r.UID, r.File[0], r.File[1])
 		}
 	}
@@ -220,6 +241,9 @@ func (c *Catalog) applyGone(r *record) error {
 	if err != nil {
 		return err
 	}
+	if r.T == recGone {
+		c.endRefusals(r.Mailbox, r.Epoch, set)
+	}
 	list := c.sorted(r.Mailbox)
 	for _, rng := range set {
 		first := &Message{Key: Key{Mailbox: r.Mailbox, Epoch: r.Epoch, UID: rng.first}}
@@ -227,21 +251,31 @@ func (c *Catalog) applyGone(r *record) error {
 		for ; i < len(list) && list[i].Epoch == r.Epoch && list[i].UID <= rng.last; i++ {
 			list[i].Gone = r.T == recGone
 		}
-		// A refused message that left the server can no longer be missing from a copy of it.
-		for key := range c.refusals {
-			if r.T == recGone && key.Mailbox == r.Mailbox && key.Epoch == r.Epoch &&
-				key.UID >= rng.first && key.UID <= rng.last {
-				delete(c.refusals, key)
-			}
-		}
 	}
 	return nil
 }
 
+// endRefusals: a refused message that left the server can no longer be missing from a copy of it.
+func (c *Catalog) endRefusals(mailbox, epoch uint32, set []uidRange) {
+	if len(c.refusals) == 0 {
+		return
+	}
+	slices.SortFunc(set, func(a, b uidRange) int { return cmp.Compare(a.first, b.first) })
+	for key := range c.refusals {
+		if key.Mailbox != mailbox || key.Epoch != epoch {
+			continue
+		}
+		i := sort.Search(len(set), func(i int) bool { return set[i].first > key.UID })
+		if i > 0 && key.UID <= set[i-1].last {
+			delete(c.refusals, key)
+		}
+	}
+}
+
 func (c *Catalog) applyRefused(r *record) error {
 	key := Key{Mailbox: r.Mailbox, Epoch: r.Epoch, UID: r.UID}
-	if c.Mailbox(r.Mailbox) == nil {
-		return fmt.Errorf("unknown mailbox %d", r.Mailbox)
+	if m := c.Mailbox(r.Mailbox); m == nil || r.Epoch == 0 || int(r.Epoch) > len(m.Epochs) || r.UID == 0 {
+		return fmt.Errorf("unknown mailbox %d, epoch %d, or UID %d", r.Mailbox, r.Epoch, r.UID)
 	}
 	if c.byKey[key] == nil {
 		c.refusals[key] = Refusal{Key: key, Text: r.Text, Time: r.time()}

@@ -12,7 +12,8 @@ type Catalog struct {
 	info      Info
 	mailboxes []*Mailbox // index is ID-1
 	byRaw     map[string]*Mailbox
-	messages  []messageList // index is ID-1
+	dirs      map[string]bool // directories of mailboxes, in lower case
+	messages  []messageList   // index is ID-1
 	byKey     map[Key]*Message
 	bySum     map[Sum]*Message // the message whose octets are in the tar
 	refusals  map[Key]Refusal
@@ -37,11 +38,15 @@ type messageList struct {
 type segmentInfo struct {
 	number uint32
 	frames []frameInfo // of mail, ascending
+	copies []span      // of records, ascending
 	end    int64       // octets covered by commits: where the next frame goes
 	sealed bool
 	length int64 // octets of the sealed file
 	sum    Sum   // of the sealed file
 }
+
+// span is a part of a segment.
+type span struct{ offset, length int64 }
 
 // frameInfo places one frame of mail in its segment.
 type frameInfo struct {
@@ -54,6 +59,7 @@ func newCatalog(info Info) Catalog {
 	return Catalog{
 		info:     info,
 		byRaw:    make(map[string]*Mailbox),
+		dirs:     make(map[string]bool),
 		byKey:    make(map[Key]*Message),
 		bySum:    make(map[Sum]*Message),
 		refusals: make(map[Key]Refusal),
@@ -119,9 +125,9 @@ func compareKeys(a, b *Message) int {
 }
 
 // Current is what the mailbox held when it was last looked at, by epoch and UID: the messages of
-// the newest epoch that are not gone. While that epoch has never been copied whole (State is nil), the
-// messages of the epochs before it back to the last whole one are still counted, as far as the newer epoch has
-// no equal octets for them, so that an interrupted change of UIDVALIDITY hides nothing.
+// the newest epoch that are not gone. While that epoch lacks messages, because it has never been copied whole (State
+// is nil) or the server refuses some, the messages of the epoch before it still count, as far as the newer
+// epoch has no equal octets for them; and so on backwards. So an interrupted change of UIDVALIDITY hides nothing.
 func (c *Catalog) Current(mailbox uint32) []*Message {
 	m := c.Mailbox(mailbox)
 	if m == nil || len(m.Epochs) == 0 {
@@ -129,19 +135,24 @@ func (c *Catalog) Current(mailbox uint32) []*Message {
 	}
 	byEpoch := make([][]*Message, len(m.Epochs))
 	for _, msg := range c.sorted(mailbox) {
-		if !msg.Gone {
-			byEpoch[msg.Epoch-1] = append(byEpoch[msg.Epoch-1], msg)
+		byEpoch[msg.Epoch-1] = append(byEpoch[msg.Epoch-1], msg)
+	}
+	refused := make(map[uint32]bool)
+	for key := range c.refusals {
+		if key.Mailbox == mailbox {
+			refused[key.Epoch] = true
 		}
 	}
 	newest := len(m.Epochs) - 1
 	current := byEpoch[newest]
-	for i := newest; m.Epochs[i].State == nil && i > 0; i-- {
+	for i := newest; i > 0 && (m.Epochs[i].State == nil || refused[m.Epochs[i].N]); i-- {
 		current = append(surplus(byEpoch[i-1], current), current...)
 	}
-	return current
+	return slices.DeleteFunc(slices.Clone(current), func(msg *Message) bool { return msg.Gone })
 }
 
-// surplus is the part of old that has no partner with equal octets in young.
+// surplus is the part of old that has no partner with equal octets in young. A partner that is gone counts: the message
+// has left the server under its new UID.
 func surplus(old, young []*Message) []*Message {
 	have := make(map[Sum]int, len(young))
 	for _, msg := range young {
@@ -153,7 +164,9 @@ func surplus(old, young []*Message) []*Message {
 			have[msg.Sum]--
 			continue
 		}
-		rest = append(rest, msg)
+		if !msg.Gone {
+			rest = append(rest, msg)
+		}
 	}
 	return rest
 }
@@ -185,6 +198,13 @@ func (c *Catalog) segment(n uint32) *segmentInfo {
 		c.segments = append(c.segments, &segmentInfo{number: uint32(len(c.segments)) + 1}) //nolint:gosec // bounded by maxSegment
 	}
 	return c.segments[n-1]
+}
+
+// settle sorts everything that is sorted when asked for, after which the catalog is safe for several readers.
+func (c *Catalog) settle() {
+	for _, m := range c.mailboxes {
+		c.sorted(m.ID)
+	}
 }
 
 // internFlags gives equal flag lists one copy.

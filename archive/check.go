@@ -3,6 +3,7 @@ package archive
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -12,49 +13,33 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// firstRecord is the commit record that begins a catalog frame.
-func firstRecord(plain []byte) (*record, error) {
-	line, _, ok := bytes.Cut(plain, []byte{'\n'})
-	if !ok || len(line) > maxRecord {
-		return nil, errors.New("no record")
-	}
-	r, err := parseRecord(line)
-	if err != nil {
-		return nil, err
-	}
-	if r.T != recCommit {
-		return nil, fmt.Errorf("%s record where commit is due", r.T)
-	}
-	return r, nil
-}
-
 // checkCommit compares the frames of a commit that is not in the catalog yet with its records. It returns
-// what does not fit, or "".
-func (w *Writer) checkCommit(plain []byte, frames []rawFrame) string {
+// what does not fit, or "". An error is one of reading.
+func checkCommit(f io.ReaderAt, plain []byte, frames []rawFrame) (string, error) {
 	for line := range bytes.Lines(plain) {
 		r, err := parseRecord(bytes.TrimSuffix(line, []byte{'\n'}))
 		if err != nil {
-			return err.Error()
+			return err.Error(), nil
 		}
 		if r.T != recFrame {
 			continue
 		}
 		if len(frames) == 0 || frames[0].offset != r.Offset || frames[0].length != r.Length {
-			return fmt.Sprintf("no frame of %d octets at %d", r.Length, r.Offset)
+			return fmt.Sprintf("no frame of %d octets at %d", r.Length, r.Offset), nil
 		}
-		sum, err := sumSection(w.segFile, r.Offset, r.Length)
+		sum, err := sumSection(f, r.Offset, r.Length)
 		if err != nil {
-			return err.Error()
+			return "", err
 		}
 		if sum.String() != r.SHA256 {
-			return fmt.Sprintf("the SHA-256 of the frame at %d is another one", r.Offset)
+			return fmt.Sprintf("the SHA-256 of the frame at %d is another one", r.Offset), nil
 		}
 		frames = frames[1:]
 	}
 	if len(frames) > 0 {
-		return fmt.Sprintf("a frame at %d that no record names", frames[0].offset)
+		return fmt.Sprintf("a frame at %d that no record names", frames[0].offset), nil
 	}
-	return ""
+	return "", nil
 }
 
 // sumSection is the SHA-256 of a part of a file.
@@ -69,17 +54,21 @@ func sumSection(r io.ReaderAt, offset, length int64) (Sum, error) {
 // checkFrame decompresses a frame and compares the SHA-256 of each message in it. The messages are
 // sorted by place. damaged is called for each message whose octets are not what they were. The error says
 // what is wrong with the frame as a whole.
-func checkFrame(r io.ReaderAt, dec *zstd.Decoder, f frameInfo, msgs []*Message, damaged func(*Message, error)) error {
+func checkFrame(
+	ctx context.Context, r io.ReaderAt, dec *zstd.Decoder, f frameInfo, msgs []*Message, damaged func(*Message, error),
+) error {
 	slices.SortFunc(msgs, func(a, b *Message) int { return cmp.Compare(a.Place.Pos, b.Place.Pos) })
 	if err := dec.Reset(io.NewSectionReader(r, f.offset, f.length)); err != nil {
 		return fmt.Errorf("decompress frame: %w", err)
 	}
+	// One octet more than there should be, to notice it.
+	in := io.LimitReader(interruptible{ctx, dec}, f.plain+1)
 	var pos int64
 	var broken error
 	for _, m := range msgs {
 		if broken == nil {
 			var err error
-			if pos, err = checkMessage(dec, m, pos); err == nil {
+			if pos, err = checkMessage(in, m, pos); err == nil {
 				continue
 			}
 			if !errors.Is(err, errWrongSum) {
@@ -92,8 +81,12 @@ func checkFrame(r io.ReaderAt, dec *zstd.Decoder, f frameInfo, msgs []*Message, 
 		return broken
 	}
 	// The frame's own checksum is compared when its last octet has been read.
-	if _, err := io.Copy(io.Discard, dec); err != nil {
+	rest, err := io.Copy(io.Discard, in)
+	if err != nil {
 		return fmt.Errorf("decompress frame: %w", err)
+	}
+	if pos+rest != f.plain {
+		return fmt.Errorf("it has %d octets or more, the catalog says %d", pos+rest, f.plain)
 	}
 	sum, err := sumSection(r, f.offset, f.length)
 	if err != nil {

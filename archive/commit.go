@@ -95,14 +95,7 @@ func (w *Writer) freeLane() (int, error) {
 
 // laneOf is where a hard link to a message goes: into the frame that holds the message, if that is
 // not committed yet, because frames are extracted in order and a link must not come before its target.
-func (w *Writer) laneOf(orig *Message) int {
-	for _, r := range w.pending {
-		if r.msg == orig {
-			return r.lane
-		}
-	}
-	return 0
-}
+func (w *Writer) laneOf(orig *Message) int { return w.lane[orig] }
 
 // send gives a member to a lane and returns where its content begins in the frame.
 func (w *Writer) send(i int, m member, size int64) (pos int64) {
@@ -127,14 +120,17 @@ func (w *Writer) addFile(name string, data []byte) error {
 	return nil
 }
 
-// commitDue says that a frame is full or that the oldest pending record has waited long enough.
+// maxPending bounds the records of one commit, and the memory they take until then.
+const maxPending = 200_000
+
+// commitDue says that a frame is full, or that the oldest pending record has waited long enough.
 func (w *Writer) commitDue() bool {
 	for _, l := range w.lanes {
 		if l.size >= w.opts.FrameSize {
 			return true
 		}
 	}
-	return len(w.pending) > 0 && w.opts.Now().Sub(w.began) >= w.opts.CommitEvery
+	return len(w.pending) >= maxPending || len(w.pending) > 0 && w.opts.Now().Sub(w.began) >= w.opts.CommitEvery
 }
 
 // Commit makes everything so far durable (FORMAT.md, "Commit order"):
@@ -165,7 +161,7 @@ func (w *Writer) commit() error {
 	if err != nil {
 		return err
 	}
-	commit := w.nextCommit()
+	commit := w.commitRecord(w.commits + 1)
 	commit.Segment, commit.Offset = w.seg.number, end
 	packed, err := w.pack(append([]*record{commit}, frames...))
 	if err != nil {
@@ -186,21 +182,16 @@ func (w *Writer) commit() error {
 			return err
 		}
 	}
-	w.endCommit(commit, int64(len(packed)))
-	w.pending = nil
+	if err := w.endCommit(commit, int64(len(packed))); err != nil {
+		return err
+	}
+	w.pending, w.lane = nil, make(map[*Message]int)
 	return nil
 }
 
-// nextCommit is the record that begins the next catalog frame.
-func (w *Writer) nextCommit() *record {
-	return &record{T: recCommit, N: w.commits + 1, Archive: w.info.ID, Time: w.now()}
-}
-
-// endCommit moves the end of the segment behind the copy of the commit's records.
-func (c *Catalog) endCommit(commit *record, packed int64) {
-	if commit.Segment > 0 {
-		c.segment(commit.Segment).end = commit.Offset + skippableHeader + packed
-	}
+// commitRecord is the record that begins the catalog frame of a commit.
+func (w *Writer) commitRecord(n uint64) *record {
+	return &record{T: recCommit, N: n, Archive: w.info.ID, Time: w.now()}
 }
 
 // endFrames closes the lanes' frames and puts them into the segment one behind the other. It
@@ -263,7 +254,11 @@ func (w *Writer) pack(first []*record) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return w.packRecords(plain)
+	packed, err := w.packRecords(plain)
+	if err == nil && (int64(len(plain)) > maxPlain(int64(len(packed))) || len(packed) > maxCatalogPacked) {
+		err = fmt.Errorf("%d octets of records make %d compressed, which no reader would take", len(plain), len(packed))
+	}
+	return packed, err
 }
 
 func (w *Writer) appendCatalog(packed []byte) error {

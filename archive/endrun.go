@@ -35,7 +35,7 @@ func (w *Writer) EndRun(exit int, summary string) error {
 			return err
 		}
 	}
-	if err := w.note(&record{T: recEnd, N: uint64(len(w.runs)), Time: w.now(), Exit: exit, Text: summary}); err != nil {
+	if err := w.note(&record{T: recEnd, N: uint64(len(w.runs)), Time: w.now(), Exit: exit, Text: storableText(summary, maxText)}); err != nil {
 		return err
 	}
 	if err := w.Commit(); err != nil {

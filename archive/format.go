@@ -39,9 +39,15 @@ const (
 	recordWindow     = 1 << 20   // of the catalog frames this version writes
 	maxCatalogFrame  = 512 << 20 // octets of one catalog frame, decompressed
 	maxCatalogPacked = 256 << 20 // octets of one catalog frame, compressed
+	maxRatio         = 256       // octets of a catalog frame, decompressed, for each compressed one …
+	maxRatioFree     = 1 << 20   // … and so many more
 	maxRecord        = 4 << 20   // octets of one line of the catalog
+	maxCommitRecord  = 4 << 10   // octets of a commit record
+	maxEndFrame      = 4 << 10   // compressed octets of the frame that ends a tar
+	maxFramePlain    = 1<<32 - 1 // octets of a mail frame, decompressed
 	maxInfo          = 1 << 20   // octets of archive.json
 	maxSegment       = 999_999   // highest segment number
+	maxDir           = 1 << 10   // octets of a mailbox's directory
 )
 
 func segmentName(n uint32) string {
@@ -59,6 +65,18 @@ func parseSegmentName(base string) uint32 {
 		return 0
 	}
 	return uint32(n)
+}
+
+// openFile opens a file of the archive for reading; a missing one is damage.
+func openFile(dir, name string) (*os.File, error) {
+	f, err := os.Open(filepath.Join(dir, name)) //nolint:gosec // the archive's own file
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &DamageError{File: name, Offset: -1, Reason: "it is missing"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	return f, nil
 }
 
 // readInfo reads and checks archive.json.

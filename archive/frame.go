@@ -47,7 +47,7 @@ var errTorn = errors.New("the file ends inside a frame")
 
 // scanFrame finds the extent of the frame at offset without decompressing it (RFC 8878, section 3.1).
 // size is the length of the file. It returns io.EOF at the very end of the file, errTorn if the file ends
-// too soon, and another error if there is no frame.
+// too soon, errBroken if there is no frame, and any other error if it could not be read.
 func scanFrame(r io.ReaderAt, offset, size int64) (rawFrame, error) {
 	f := rawFrame{offset: offset}
 	if offset >= size {
@@ -63,7 +63,7 @@ func scanFrame(r io.ReaderAt, offset, size int64) (rawFrame, error) {
 		return f, errTorn
 	}
 	magic := binary.LittleEndian.Uint32(head)
-	if magic&^0xF == skippableMagic {
+	if magic&^0xF == skippableMagic { // RFC 8878, section 3.1.2
 		if n < skippableHeader {
 			return f, errTorn
 		}
@@ -75,14 +75,14 @@ func scanFrame(r io.ReaderAt, offset, size int64) (rawFrame, error) {
 		return f, nil
 	}
 	if magic != zstdMagic {
-		return f, fmt.Errorf("no frame begins with %#08x", magic)
+		return f, broken("no frame begins with %#08x", magic)
 	}
 	var h zstd.Header
 	if err := h.Decode(head); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			return f, errTorn
 		}
-		return f, fmt.Errorf("decode frame header: %w", err)
+		return f, broken("decode frame header: %w", err)
 	}
 	f.window = h.WindowSize
 	end, err := scanBlocks(r, offset+int64(h.HeaderSize), size)
@@ -117,13 +117,15 @@ func scanBlocks(r io.ReaderAt, offset, size int64) (int64, error) {
 		if offset+blockHeader > size {
 			return 0, errTorn
 		}
-		if _, err := r.ReadAt(head[:blockHeader], offset); err != nil {
+		if _, err := r.ReadAt(head[:blockHeader], offset); errors.Is(err, io.EOF) {
+			return 0, errTorn // it was longer a moment ago
+		} else if err != nil {
 			return 0, fmt.Errorf("read block header: %w", err)
 		}
 		h := binary.LittleEndian.Uint32(head[:])
 		length, kind := int64(h>>3), h>>1&3
 		if kind == blockReserved || length > maxBlock {
-			return 0, fmt.Errorf("no block begins with %#06x", h)
+			return 0, broken("no block begins with %#06x", h)
 		}
 		offset += blockHeader
 		if kind == blockRLE {

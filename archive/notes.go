@@ -20,6 +20,14 @@ func (w *Writer) Uncommitted() []*Message {
 	return list
 }
 
+// noteOften is note for records of which there may be any number.
+func (w *Writer) noteOften(r *record) error {
+	if err := w.note(r); err != nil || !w.commitDue() {
+		return err
+	}
+	return w.Commit()
+}
+
 // BeginRun notes the start of a run of export.
 func (w *Writer) BeginRun(src Source) error {
 	return w.note(&record{
@@ -37,11 +45,14 @@ func (w *Writer) SetMailbox(info MailboxInfo) (*Mailbox, error) {
 	if m != nil && m.Listed && sameInfo(&m.MailboxInfo, &info) {
 		return m, nil
 	}
+	if size := len(info.Raw) + len(strings.Join(info.Path, "")) + len(strings.Join(info.Attrs, "")); size > maxMailbox {
+		return nil, fmt.Errorf("record mailbox %.100q: %d octets of name and attributes are more than %d", info.Raw, size, maxMailbox)
+	}
 	r := &record{
 		T: recMailbox, Path: info.Path, Delim: info.Delim, Attrs: info.Attrs, Subscribed: info.Subscribed,
 	}
 	r.setRaw(info.Raw)
-	isNew := m == nil
+	isNew, wasSelectable := m == nil, m != nil && selectable(&m.MailboxInfo)
 	if isNew {
 		r.ID = uint32(len(w.mailboxes)) + 1 //nolint:gosec // nobody has four thousand million mailboxes
 		r.Dir = w.freeDir(info.Path, r.ID)
@@ -52,7 +63,7 @@ func (w *Writer) SetMailbox(info MailboxInfo) (*Mailbox, error) {
 		return nil, err
 	}
 	m = w.Mailbox(r.ID)
-	if isNew {
+	if isNew || !wasSelectable {
 		return m, w.addDirs(m)
 	}
 	return m, nil
@@ -77,9 +88,12 @@ func (w *Writer) dirTaken(dir string) bool {
 	return slices.ContainsFunc(w.mailboxes, func(m *Mailbox) bool { return strings.EqualFold(m.Dir, dir) })
 }
 
+// selectable says that a mailbox may hold mail (RFC 9051, section 7.3.1).
+func selectable(m *MailboxInfo) bool { return !m.HasAttr(`\Noselect`) && !m.HasAttr(`\NonExistent`) }
+
 // addDirs puts the mailbox's directories into the tar, so that an empty mailbox is extracted too.
 func (w *Writer) addDirs(m *Mailbox) error {
-	if m.HasAttr(`\Noselect`) || m.HasAttr(`\NonExistent`) {
+	if !selectable(&m.MailboxInfo) {
 		return nil
 	}
 	if err := w.openSegment(); err != nil {
@@ -146,7 +160,7 @@ func (w *Writer) SetFlags(k Key, flags []string) (changed bool, err error) {
 	if msg == nil {
 		return false, fmt.Errorf("set flags of mailbox %d UID %d: not archived", k.Mailbox, k.UID)
 	}
-	flags = withoutRecent(flags)
+	flags = storable(flags)
 	if sameFlags(msg.Flags, flags) {
 		return false, w.err
 	}
@@ -154,7 +168,7 @@ func (w *Writer) SetFlags(k Key, flags []string) (changed bool, err error) {
 		return false, err
 	}
 	r := &record{T: recFlags, Mailbox: k.Mailbox, Epoch: k.Epoch, UID: k.UID, Flags: flags}
-	return true, w.note(r)
+	return true, w.noteOften(r)
 }
 
 // sameFlags compares flags as a set, in any order.
@@ -188,9 +202,12 @@ func (w *Writer) SetGone(gone bool, keys ...Key) error {
 		kind = recGone
 	}
 	for epoch, list := range uids {
-		r := &record{T: kind, Mailbox: epoch.Mailbox, Epoch: epoch.Epoch, UIDs: formatUIDs(list)}
-		if err := w.note(r); err != nil {
-			return err
+		slices.Sort(list)
+		for part := range slices.Chunk(list, maxUIDs) {
+			r := &record{T: kind, Mailbox: epoch.Mailbox, Epoch: epoch.Epoch, UIDs: formatUIDs(part)}
+			if err := w.noteOften(r); err != nil {
+				return err
+			}
 		}
 	}
 	return w.err
@@ -199,11 +216,12 @@ func (w *Writer) SetGone(gone bool, keys ...Key) error {
 // Refuse records a message that the server would not give, with the server's words. A later Add of
 // the same key, or SetGone, ends the refusal. The same words again write nothing.
 func (w *Writer) Refuse(k Key, text string) error {
+	text = storableText(text, maxText)
 	if known, ok := w.refusals[k]; ok && known.Text == text {
 		return w.err
 	}
 	r := &record{T: recRefused, Mailbox: k.Mailbox, Epoch: k.Epoch, UID: k.UID, Text: text, Time: w.now()}
-	return w.note(r)
+	return w.noteOften(r)
 }
 
 // SetState ends a pass over an epoch of a mailbox that missed nothing but refused messages; k.UID does

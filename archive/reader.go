@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,9 @@ import (
 // and a writer may be at work meanwhile: it sees what was committed when it was opened.
 type Reader struct {
 	Catalog
-	dir  string
-	opts Options
+	dir    string
+	opts   Options
+	damage *DamageError
 
 	mu      sync.Mutex
 	files   map[uint32]*os.File
@@ -48,27 +50,39 @@ func Open(dir string, options *Options) (*Reader, error) {
 		return nil, err
 	}
 	r := &Reader{dir: dir, opts: options.withDefaults(), files: make(map[uint32]*os.File)}
-	if r.Catalog, _, err = readCatalog(dir, info); err != nil {
+	if r.Catalog, err = readCatalog(dir, info); err != nil {
 		return nil, err
 	}
+	_, err = lookBehind(dir, &r.Catalog)
+	if err != nil && !errors.As(err, &r.damage) {
+		return nil, err
+	}
+	r.settle()
 	return r, nil
 }
 
-// readCatalog replays the catalog's file. After a *DamageError the catalog holds what was before it.
-func readCatalog(dir string, info Info) (Catalog, int64, error) {
-	f, err := os.Open(filepath.Join(dir, catalogFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return newCatalog(info), 0, &DamageError{File: catalogFile, Offset: -1, Reason: "it is missing"}
+// Damage says what is wrong with the segments as far as opening has shown, or nil: then some of what was archived
+// may be out of reach, and Verify tells more.
+func (r *Reader) Damage() error {
+	if r.damage == nil {
+		return nil
 	}
+	return r.damage
+}
+
+// readCatalog replays the catalog's file. After a *DamageError the catalog holds what was before it.
+func readCatalog(dir string, info Info) (Catalog, error) {
+	f, err := openFile(dir, catalogFile)
 	if err != nil {
-		return newCatalog(info), 0, fmt.Errorf("open catalog: %w", err)
+		return newCatalog(info), err
 	}
 	defer func() { _ = f.Close() }()
 	stat, err := f.Stat()
 	if err != nil {
-		return newCatalog(info), 0, fmt.Errorf("open catalog: %w", err)
+		return newCatalog(info), fmt.Errorf("open catalog: %w", err)
 	}
-	return replay(f, stat.Size(), info)
+	c, _, err := replay(f, stat.Size(), info)
+	return c, err
 }
 
 // Dir is the archive's directory.
@@ -101,13 +115,14 @@ func (r *Reader) Load(ctx context.Context, m *Message, sp *spool.Spool) error {
 	if err != nil {
 		return err
 	}
-	if _, err = io.CopyN(io.Discard, c.dec, m.Place.Pos-c.pos); err == nil {
-		_, err = io.CopyN(sp, c.dec, m.Size)
+	from := interruptible{ctx, c.dec}
+	if _, err = io.CopyN(io.Discard, from, m.Place.Pos-c.pos); err == nil {
+		_, err = io.CopyN(sp, from, m.Size)
 	}
 	if err != nil {
 		c.ok = false
-		if sp.Err() != nil {
-			return sp.Err()
+		if err := cmp.Or(sp.Err(), ctx.Err()); err != nil {
+			return err
 		}
 		reason := fmt.Sprintf("decompress frame: %v", noEOF(err))
 		return &DamageError{File: segmentName(m.Place.Segment), Offset: m.Place.Frame, Reason: reason}
@@ -182,12 +197,9 @@ func (r *Reader) file(segment uint32) (*os.File, error) {
 	if f := r.files[segment]; f != nil {
 		return f, nil
 	}
-	f, err := os.Open(filepath.Join(r.dir, segmentName(segment)))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, &DamageError{File: segmentName(segment), Offset: -1, Reason: "it is missing"}
-	}
+	f, err := openFile(r.dir, segmentName(segment))
 	if err != nil {
-		return nil, fmt.Errorf("open segment: %w", err)
+		return nil, err
 	}
 	r.files[segment] = f
 	return f, nil

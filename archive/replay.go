@@ -2,17 +2,14 @@ package archive
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 // replay reads the catalog and returns what it says and where its last whole commit ends. What
-// follows that is the torn tail of a commit that never was. A *DamageError means that something is wrong before the
-// last commit, where no crash can have left it.
+// follows that is the torn tail of a commit that never was. A *DamageError means that something is
+// wrong before the last commit, where no crash can have left it; any other error is one of reading.
 func replay(r io.ReaderAt, size int64, info Info) (Catalog, int64, error) {
 	c := newCatalog(info)
 	dec, err := newRecordDecoder()
@@ -26,18 +23,29 @@ func replay(r io.ReaderAt, size int64, info Info) (Catalog, int64, error) {
 		if errors.Is(err, io.EOF) {
 			return c, offset, nil
 		}
+		if err != nil && !isContent(err) {
+			return c, offset, fmt.Errorf("read %s: %w", catalogFile, err)
+		}
 		if err != nil {
-			if later := findCommit(r, dec, offset+1, size); later >= 0 {
-				reason := fmt.Sprintf("%v, but a commit follows at %d", err, later)
-				return c, offset, &DamageError{File: catalogFile, Offset: offset, Reason: reason}
-			}
-			return c, offset, nil
+			return c, offset, c.tornOrDamaged(r, offset, size, err)
 		}
 		if err := c.applyCommit(records, f.length); err != nil {
 			return c, offset, &DamageError{File: catalogFile, Offset: offset, Reason: err.Error()}
 		}
 		offset += f.length
 	}
+}
+
+// tornOrDamaged is nil if nothing whole follows the broken frame at offset.
+func (c *Catalog) tornOrDamaged(r io.ReaderAt, offset, size int64, reason error) error {
+	at, _, err := c.findCommit(r, offset+1, size)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", catalogFile, err)
+	}
+	if at < 0 {
+		return nil
+	}
+	return &DamageError{File: catalogFile, Offset: offset, Reason: fmt.Sprintf("%v, but a commit follows at %d", reason, at)}
 }
 
 // applyCommit applies the records of one commit, whose frame in the catalog has the given length.
@@ -73,67 +81,19 @@ func (c *Catalog) applyCommit(plain []byte, packed int64) error {
 	if commit.Segment > maxSegment || int(commit.Segment) > len(c.segments) {
 		return fmt.Errorf("commit %d is in segment %d, which is unknown", commit.N, commit.Segment)
 	}
-	c.endCommit(commit, packed)
+	return c.endCommit(commit, packed)
+}
+
+// endCommit moves the end of the segment behind the copy of the commit's records.
+func (c *Catalog) endCommit(commit *record, packed int64) error {
+	if commit.Segment == 0 {
+		return nil // of a seal
+	}
+	s := c.segment(commit.Segment)
+	if s.sealed || commit.Offset < s.end {
+		return fmt.Errorf("commit %d at %d of segment %d, which ends at %d", commit.N, commit.Offset, s.number, s.end)
+	}
+	s.copies = append(s.copies, span{offset: commit.Offset, length: skippableHeader + packed})
+	s.end = commit.Offset + skippableHeader + packed
 	return nil
-}
-
-func newRecordDecoder() (*zstd.Decoder, error) {
-	dec, err := zstd.NewReader(nil,
-		zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderMaxWindow(catalogWindow))
-	if err != nil {
-		return nil, fmt.Errorf("start decompression: %w", err)
-	}
-	return dec, nil
-}
-
-// readCommit reads the catalog frame at offset. io.EOF: there is none.
-func readCommit(r io.ReaderAt, dec *zstd.Decoder, offset, size int64) (rawFrame, []byte, error) {
-	f, err := scanFrame(r, offset, size)
-	if err != nil {
-		return f, nil, err
-	}
-	if f.kind != kindData || f.length > maxCatalogPacked {
-		return f, nil, fmt.Errorf("no catalog frame: %d octets of kind %d", f.length, f.kind)
-	}
-	// As a stream, so that memory grows with what is there and not with what the frame's header announces.
-	if err := dec.Reset(io.NewSectionReader(r, offset, f.length)); err != nil {
-		return f, nil, fmt.Errorf("decompress: %w", err)
-	}
-	plain, err := io.ReadAll(io.LimitReader(dec, maxCatalogFrame+1))
-	if err != nil {
-		return f, nil, fmt.Errorf("decompress: %w", err)
-	}
-	if len(plain) > maxCatalogFrame {
-		return f, nil, fmt.Errorf("decompress: more than %d octets", maxCatalogFrame)
-	}
-	return f, plain, nil
-}
-
-// findCommit looks for a whole catalog frame at offset or later and returns where it begins, or -1.
-func findCommit(r io.ReaderAt, dec *zstd.Decoder, offset, size int64) int64 {
-	magic := binary.LittleEndian.AppendUint32(nil, zstdMagic)
-	chunk := make([]byte, 1<<20)
-	for offset < size {
-		n, err := r.ReadAt(chunk[:min(int64(len(chunk)), size-offset)], offset)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return -1
-		}
-		if n < len(magic) {
-			return -1
-		}
-		for at := 0; ; at++ {
-			i := bytes.Index(chunk[at:n], magic)
-			if i < 0 {
-				break
-			}
-			at += i
-			_, plain, err := readCommit(r, dec, offset+int64(at), size)
-			if err == nil && bytes.HasPrefix(plain, []byte(`{"t":"commit"`)) {
-				return offset + int64(at)
-			}
-		}
-		offset += int64(n - len(magic) + 1)
-	}
-	return -1
 }

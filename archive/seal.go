@@ -2,10 +2,8 @@ package archive
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -44,24 +42,20 @@ func (w *Writer) sealing() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	frames := append(w.seg.entries(), seekEntry{length: uint32(len(end)), plain: uint32(len(endOfArchive()))}) //nolint:gosec // tiny
+	frames := append(w.seg.entries(), seekEntry{length: uint32(len(end)), plain: endLength}) //nolint:gosec // tiny
 	return append(end, seekTable(frames)...), nil
 }
 
-// entries lists every frame of the segment for the seek table: frames of mail as recorded, and the
-// record frames that fill the gaps between them.
+// entries lists every frame of the segment for the seek table.
 func (s *segmentInfo) entries() []seekEntry {
-	var list []seekEntry
-	var pos int64
-	for _, f := range s.frames {
-		if gap := f.offset - pos; gap > 0 {
-			list = append(list, seekEntry{length: uint32(gap)}) //nolint:gosec // one catalog frame
+	list := make([]seekEntry, 0, len(s.frames)+len(s.copies)+1)
+	frames := s.frames
+	for _, c := range s.copies {
+		for len(frames) > 0 && frames[0].offset < c.offset {
+			list = append(list, seekEntry{length: uint32(frames[0].length), plain: uint32(frames[0].plain)}) //nolint:gosec // bounded by applyFrame
+			frames = frames[1:]
 		}
-		list = append(list, seekEntry{length: uint32(f.length), plain: uint32(f.plain)}) //nolint:gosec // a message is below 2 GiB
-		pos = f.offset + f.length
-	}
-	if gap := s.end - pos; gap > 0 {
-		list = append(list, seekEntry{length: uint32(gap)}) //nolint:gosec // one catalog frame
+		list = append(list, seekEntry{length: uint32(c.length)}) //nolint:gosec // a catalog frame is bounded
 	}
 	return list
 }
@@ -72,19 +66,11 @@ func (w *Writer) noteSeal() error {
 	if err != nil {
 		return fmt.Errorf("read segment: %w", err)
 	}
-	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(w.segFile, 0, length)); err != nil {
-		return fmt.Errorf("read segment: %w", err)
+	seal, err := sealRecord(w.seg.number, w.segFile, length)
+	if err != nil {
+		return err
 	}
-	seal := &record{T: recSeal, Segment: w.seg.number, Length: length, SHA256: Sum(h.Sum(nil)).String()}
-	commit := w.nextCommit()
-	var plain []byte
-	for _, r := range []*record{commit, seal} {
-		if plain, err = appendRecord(plain, r); err != nil {
-			return err
-		}
-	}
-	packed, err := w.packRecords(plain)
+	packed, err := w.packSeal(w.commits+1, seal)
 	if err != nil {
 		return err
 	}
@@ -92,11 +78,22 @@ func (w *Writer) noteSeal() error {
 		return err
 	}
 	w.added += length - w.seg.end
-	if err := errors.Join(w.apply(commit), w.apply(seal), w.segFile.Close()); err != nil {
+	if err := errors.Join(w.apply(w.commitRecord(w.commits+1)), w.apply(seal), w.segFile.Close()); err != nil {
 		return err
 	}
 	w.seg, w.segFile = nil, nil
 	return w.publishSeals()
+}
+
+// packSeal is the catalog frame of a seal.
+func (w *Writer) packSeal(commit uint64, seal *record) (packed []byte, err error) {
+	var plain []byte
+	for _, r := range []*record{w.commitRecord(commit), seal} {
+		if plain, err = appendRecord(plain, r); err != nil {
+			return nil, err
+		}
+	}
+	return w.packRecords(plain)
 }
 
 // publishSeals brings SHA256SUMS and the modes of sealed segments up to date with the catalog.
@@ -123,7 +120,8 @@ func (w *Writer) publishSeals() error {
 			continue // a missing segment is for verify to find
 		}
 		if err := w.opts.FS.Chmod(path, durable.SealedMode); err != nil {
-			return fmt.Errorf("seal %s: %w", path, err)
+			// Not every file system has modes, and no mail hangs on this one.
+			w.opts.Log.Warn("a sealed segment stays writable", "segment", segmentName(s.number), "error", err)
 		}
 	}
 	return nil

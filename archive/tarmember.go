@@ -51,4 +51,6 @@ func tarTime(t time.Time) time.Time {
 }
 
 // endOfArchive is what ends a tar: two blocks of zeros.
-func endOfArchive() []byte { return make([]byte, 2*tarBlock) }
+func endOfArchive() []byte { return make([]byte, endLength) }
+
+const endLength = 2 * tarBlock

@@ -4,17 +4,19 @@ package archive
 // equal octets, each at most once, so that a change of UIDVALIDITY adds records and nothing else: the
 // tar's file of the old message becomes the file of the new one.
 type twins struct {
-	mailbox, epoch uint32
-	free           map[Sum][]*Message
+	epoch uint32
+	free  map[Sum][]*Message
 }
 
-// take returns a message whose file msg can have, or nil.
-func (t *twins) take(c *Catalog, msg *Message) *Message {
+// twin returns a message whose file msg can have, or nil.
+func (w *Writer) twin(msg *Message) *Message {
 	if msg.Epoch <= 1 {
 		return nil
 	}
-	if t.mailbox != msg.Mailbox || t.epoch != msg.Epoch {
-		t.load(c, msg.Mailbox, msg.Epoch)
+	t := w.twins[msg.Mailbox]
+	if t == nil || t.epoch != msg.Epoch {
+		t = w.loadTwins(msg.Mailbox, msg.Epoch)
+		w.twins[msg.Mailbox] = t
 	}
 	free := t.free[msg.Sum]
 	if len(free) == 0 {
@@ -24,9 +26,9 @@ func (t *twins) take(c *Catalog, msg *Message) *Message {
 	return free[0]
 }
 
-// load collects the older epochs' files that no message of this epoch has yet.
-func (t *twins) load(c *Catalog, mailbox, epoch uint32) {
-	t.mailbox, t.epoch, t.free = mailbox, epoch, make(map[Sum][]*Message)
+// loadTwins collects the older epochs' files that no message of this epoch has yet.
+func (c *Catalog) loadTwins(mailbox, epoch uint32) *twins {
+	t := &twins{epoch: epoch, free: make(map[Sum][]*Message)}
 	taken := make(map[*Message]bool)
 	for _, m := range c.sorted(mailbox) {
 		if m.Epoch == epoch && m.from != nil {
@@ -39,4 +41,5 @@ func (t *twins) load(c *Catalog, mailbox, epoch uint32) {
 			t.free[m.Sum] = append(t.free[m.Sum], m)
 		}
 	}
+	return t
 }

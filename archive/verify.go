@@ -24,6 +24,7 @@ type VerifyResult struct {
 	Segments, Frames int
 	Messages         int       // records; equal octets count each time
 	Octets           int64     // of mail, decompressed
+	Unfinished       int       // commits that are whole in the segments and that the next run will add to the catalog
 	Problems         []error   // *DamageError mostly; none: all is well
 	Damaged          []Damaged // every message whose octets cannot be had
 }
@@ -45,21 +46,27 @@ func Verify(ctx context.Context, dir string, options *Options, progress func(don
 		return nil, err
 	}
 	v := &verifier{dir: dir, opts: options.withDefaults(), progress: progress}
-	var damage *DamageError
-	v.Catalog, _, err = readCatalog(dir, info)
-	if errors.As(err, &damage) {
-		v.problem(err)
-	} else if err != nil {
+	listed, err := v.readSums() // before the catalog, which a writer brings up to date first
+	if err != nil {
 		return nil, err
 	}
+	v.Catalog, err = readCatalog(dir, info)
+	if err := v.damage(err); err != nil {
+		return nil, err
+	}
+	found, err := lookBehind(dir, &v.Catalog)
+	if err := v.damage(err); err != nil {
+		return nil, err
+	}
+	v.result.Unfinished = len(found.findings)
 	v.sortByFrame()
 	if err := v.checkSegments(ctx); err != nil {
 		return nil, err
 	}
-	if err := v.checkCopies(); err != nil {
+	if err := v.checkCopies(found.findings); err != nil {
 		return nil, err
 	}
-	if err := v.checkSums(); err != nil {
+	if err := v.checkSums(listed); err != nil {
 		return nil, err
 	}
 	v.result.Messages = len(v.byKey)
@@ -82,6 +89,16 @@ type verifier struct {
 
 	mu     sync.Mutex
 	result VerifyResult
+}
+
+// damage notes an error that is one of damage, and returns any other.
+func (v *verifier) damage(err error) error {
+	var damage *DamageError
+	if errors.As(err, &damage) {
+		v.problem(damage)
+		return nil
+	}
+	return err
 }
 
 func (v *verifier) problem(err error) {
@@ -135,15 +152,6 @@ func (v *verifier) sortByFrame() {
 
 // checkSegments reads every segment that the catalog knows, frames side by side.
 func (v *verifier) checkSegments(ctx context.Context) error {
-	files, err := segmentFiles(v.dir)
-	if err != nil {
-		return err
-	}
-	for _, n := range files {
-		if int(n) > len(v.segments) && v.beyond(n) {
-			v.problem(&DamageError{File: segmentName(n), Offset: 0, Reason: "the catalog does not know it"})
-		}
-	}
 	for _, s := range v.segments {
 		v.total += s.end
 	}
@@ -175,25 +183,6 @@ func (v *verifier) checkSegments(ctx context.Context) error {
 	return nil
 }
 
-// beyond tells a segment that is lost to the catalog from the one that a run at work, or a crash, has just begun.
-func (v *verifier) beyond(n uint32) bool {
-	f, err := os.Open(filepath.Join(v.dir, segmentName(n)))
-	if err != nil {
-		return false
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	dec, err := newRecordDecoder()
-	if err != nil {
-		return false
-	}
-	defer dec.Close()
-	return findCommit(f, dec, 0, info.Size()) >= 0
-}
-
 // lost reports a segment that is not there.
 func (v *verifier) lost(s *segmentInfo, err error) {
 	v.problem(err)
@@ -214,13 +203,15 @@ func (v *verifier) checkFile(ctx context.Context, s *segmentInfo, f *os.File) er
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
-	if info.Size() < s.end || s.sealed && info.Size() != s.length {
+	if s.sealed && info.Size() != s.length {
 		v.problem(&DamageError{File: name, Offset: -1, Reason: fmt.Sprintf("it has %d octets, the catalog says %d",
-			info.Size(), max(s.end, s.length))})
+			info.Size(), s.length)})
 	}
 	if s.sealed {
 		h := sha256.New()
-		if _, err := io.Copy(h, f); err != nil {
+		if _, err := io.Copy(h, interruptible{ctx, f}); ctx.Err() != nil {
+			return ctx.Err()
+		} else if err != nil {
 			v.problem(&DamageError{File: name, Offset: -1, Reason: err.Error()})
 		} else if Sum(h.Sum(nil)) != s.sum {
 			v.problem(&DamageError{File: name, Offset: -1, Reason: "its SHA-256 is not the one it was sealed with"})
@@ -244,7 +235,10 @@ func (v *verifier) checkFrame(ctx context.Context, s *segmentInfo, frame frameIn
 	for _, m := range msgs {
 		octets += m.Size
 	}
-	err = checkFrame(f, dec, frame, msgs, v.damaged)
+	err = checkFrame(ctx, f, dec, frame, msgs, v.damaged)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		v.problem(&DamageError{File: segmentName(s.number), Offset: frame.offset, Reason: err.Error()})
 	}
@@ -259,7 +253,7 @@ func (v *verifier) checkFrame(ctx context.Context, s *segmentInfo, frame frameIn
 }
 
 // checkCopies compares the records' copies in the segments with the catalog, octet for octet.
-func (v *verifier) checkCopies() error {
+func (v *verifier) checkCopies(findings []finding) error {
 	catalog, err := os.Open(filepath.Join(v.dir, catalogFile))
 	if err != nil {
 		return nil // reported already
@@ -275,14 +269,19 @@ func (v *verifier) checkCopies() error {
 	}
 	defer dec.Close()
 	covered := make(map[uint32]int64) // octets of each segment that belong to a frame or a copy
+	for _, f := range findings {
+		if f.seal == nil {
+			covered[f.segment] += skippableHeader + f.length
+		}
+	}
 	for _, s := range v.segments {
 		for _, f := range s.frames {
 			covered[s.number] += f.length
 		}
 	}
 	for offset := int64(0); ; {
-		f, plain, err := readCommit(catalog, dec, offset, info.Size())
-		if err != nil {
+		f, commit, err := peekCommit(catalog, dec, offset, info.Size())
+		if err != nil || commit.N > v.commits-uint64(len(findings)) {
 			break // the end, or where the catalog is damaged
 		}
 		packed := make([]byte, f.length)
@@ -290,11 +289,9 @@ func (v *verifier) checkCopies() error {
 			return fmt.Errorf("read catalog: %w", err)
 		}
 		offset += f.length
-		commit, err := firstRecord(plain)
-		if err != nil || commit.Segment == 0 || commit.N > v.commits {
-			continue
+		if commit.Segment > 0 {
+			covered[commit.Segment] += v.checkCopy(commit, packed)
 		}
-		covered[commit.Segment] += v.checkCopy(commit, packed)
 	}
 	for _, s := range v.segments {
 		if covered[s.number] < s.end {
@@ -322,23 +319,36 @@ func (v *verifier) checkCopy(commit *record, packed []byte) int64 {
 	return int64(len(want))
 }
 
-// checkSums compares SHA256SUMS with the seals in the catalog.
-func (v *verifier) checkSums() error {
-	data, err := os.ReadFile(filepath.Join(v.dir, sumsFile))
-	if errors.Is(err, os.ErrNotExist) {
-		v.problem(&DamageError{File: sumsFile, Offset: -1, Reason: "it is missing"})
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", sumsFile, err)
+// readSums reads the lines of SHA256SUMS.
+func (v *verifier) readSums() (map[string]bool, error) {
+	f, err := openFile(v.dir, sumsFile)
+	if err := v.damage(err); err != nil {
+		return nil, err
 	}
 	listed := make(map[string]bool)
-	for sc := bufio.NewScanner(bytes.NewReader(data)); sc.Scan(); {
+	if f == nil {
+		return listed, nil
+	}
+	defer func() { _ = f.Close() }()
+	sc := bufio.NewScanner(f)
+	for sc.Scan() && len(listed) <= maxSegment {
 		listed[sc.Text()] = true
+	}
+	if err := sc.Err(); err != nil && !errors.Is(err, bufio.ErrTooLong) {
+		return nil, fmt.Errorf("read %s: %w", sumsFile, err)
+	}
+	return listed, nil
+}
+
+// checkSums compares SHA256SUMS with the seals in the catalog. A segment sealed a moment ago may not be listed yet.
+func (v *verifier) checkSums(listed map[string]bool) error {
+	now, err := v.readSums()
+	if err != nil {
+		return err
 	}
 	for _, s := range v.segments {
 		line := fmt.Sprintf("%s  %s", s.sum, segmentName(s.number))
-		if s.sealed && !listed[line] {
+		if s.sealed && !listed[line] && !now[line] && !v.lastSealed(s) {
 			v.problem(&DamageError{File: sumsFile, Offset: -1, Reason: "it lacks, or has otherwise, " + segmentName(s.number)})
 		}
 		delete(listed, line)
@@ -347,4 +357,9 @@ func (v *verifier) checkSums() error {
 		v.problem(&DamageError{File: sumsFile, Offset: -1, Reason: fmt.Sprintf("the catalog does not know %.120q", line)})
 	}
 	return nil
+}
+
+// lastSealed: the newest seal, while nothing has been committed since, may be in the catalog and not yet in SHA256SUMS.
+func (v *verifier) lastSealed(s *segmentInfo) bool {
+	return v.result.Unfinished > 0 && int(s.number) == len(v.segments)
 }

@@ -41,9 +41,10 @@ type Writer struct {
 	outs    []*laneOut
 	packer  *zstd.Encoder // of catalog frames
 	pending []*record
-	began   time.Time // of the oldest pending record
-	twins   twins
-	added   int64 // octets added to segments
+	lane    map[*Message]int  // of the pending messages' octets
+	began   time.Time         // of the oldest pending record
+	twins   map[uint32]*twins // by mailbox
+	added   int64             // octets added to segments
 	err     error
 }
 
@@ -53,6 +54,11 @@ func Create(dir string, src Source, options *Options) (*Writer, error) {
 	opts := options.withDefaults()
 	if err := opts.FS.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("create archive: %w", err)
+	}
+	if _, err := readInfo(dir); err != nil { // before the lock, which is a file too
+		if err := checkEmpty(dir); err != nil {
+			return nil, err
+		}
 	}
 	lock, err := lockArchive(dir)
 	if err != nil {
@@ -115,6 +121,11 @@ func checkEmpty(dir string) error {
 	if segments, err := segmentFiles(dir); err != nil || len(segments) > 0 {
 		return errors.Join(err, fmt.Errorf("create archive in %s: it holds segments: %w", dir, ErrExists))
 	}
+	for _, name := range []string{catalogFile, sumsFile} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Size() > 0 {
+			return fmt.Errorf("create archive in %s: it holds a %s that is not empty: %w", dir, name, ErrExists)
+		}
+	}
 	return nil
 }
 
@@ -147,7 +158,7 @@ func OpenWriter(dir string, options *Options) (*Writer, error) {
 
 // openLocked takes over the lock.
 func openLocked(dir string, lock *flock.Flock, opts Options) (*Writer, error) {
-	w := &Writer{dir: dir, opts: opts, lock: lock}
+	w := &Writer{dir: dir, opts: opts, lock: lock, lane: make(map[*Message]int), twins: make(map[uint32]*twins)}
 	if err := w.open(); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
@@ -173,16 +184,7 @@ func (w *Writer) open() error {
 	if w.Catalog, end, err = replay(w.log, size, info); err != nil {
 		return err
 	}
-	if end < size {
-		w.opts.Log.Warn("the catalog ends in an unfinished commit, which is dropped", "octets", size-end)
-		if err := errors.Join(w.log.Truncate(end), w.log.Sync()); err != nil {
-			return fmt.Errorf("cut catalog: %w", err)
-		}
-	}
-	if _, err := w.log.Seek(end, 0); err != nil {
-		return fmt.Errorf("open catalog: %w", err)
-	}
-	return w.recover()
+	return w.recover(end, size)
 }
 
 // SpoolDir is where the spools for Add belong: the archive's own file system.
@@ -258,16 +260,16 @@ func (w *Writer) Add(ctx context.Context, k Key, date time.Time, flags []string,
 		return false, fmt.Errorf("add UID %d: %d octets are more than %d", k.UID, body.Size(), int64(MaxMessageSize))
 	}
 	mbox := w.Mailbox(k.Mailbox)
-	if mbox == nil || w.byKey[k] != nil {
-		return false, fmt.Errorf("add UID %d to mailbox %d: unknown mailbox, or archived already", k.UID, k.Mailbox)
+	if mbox == nil || k.Epoch == 0 || int(k.Epoch) > len(mbox.Epochs) || k.UID == 0 || w.byKey[k] != nil {
+		return false, fmt.Errorf("add UID %d to mailbox %d epoch %d: no such place, or archived already", k.UID, k.Mailbox, k.Epoch)
 	}
-	flags = withoutRecent(flags)
+	flags = storable(flags)
 	letters, err := w.letters(mbox, flags)
 	if err != nil {
 		return false, err
 	}
 	msg := &Message{
-		Key: k, Sum: body.Sum(), InternalDate: date.Truncate(time.Second), Flags: w.internFlags(flags), Size: body.Size(),
+		Key: k, Sum: body.Sum(), InternalDate: storableDate(date), Flags: w.internFlags(flags), Size: body.Size(),
 		letters: letters,
 	}
 	r := &record{
@@ -292,7 +294,7 @@ func (w *Writer) place(r *record, body *spool.Spool) error {
 	if err := w.openSegment(); err != nil {
 		return err
 	}
-	if twin := w.twins.take(&w.Catalog, msg); twin != nil {
+	if twin := w.twin(msg); twin != nil {
 		msg.from, msg.Link, r.orig = twin, true, twin
 		r.File = []uint32{twin.Epoch, twin.UID}
 		return body.Reset()
@@ -315,6 +317,7 @@ func (w *Writer) place(r *record, body *spool.Spool) error {
 		return err
 	}
 	msg.Place.Pos = w.send(r.lane, member{header: header, body: body.Move()}, msg.Size)
+	w.lane[msg] = r.lane
 	return nil
 }
 
@@ -336,11 +339,6 @@ func (w *Writer) letters(mbox *Mailbox, flags []string) (string, error) {
 
 // letter is that of a mailbox's keyword i, from 0.
 func letter(i int) string { return "abcdefghijklmnopqrstuvwxyz"[i : i+1] }
-
-// withoutRecent drops \Recent, which belongs to a session and not to a message (RFC 3501, section 2.3.2).
-func withoutRecent(flags []string) []string {
-	return slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return strings.EqualFold(f, `\Recent`) })
-}
 
 // File is the path of a message's file in the extracted tree, as the tar has it.
 func (c *Catalog) File(msg *Message) string {

@@ -160,16 +160,23 @@ func (f *File) Close() error { return f.f.Close() }
 // Name is the path the file was opened with.
 func (f *File) Name() string { return f.f.Name() }
 
+// SyncFile makes what a file holds survive a power cut. The file may be read-only.
+func (fs *FS) SyncFile(path string) error {
+	return fs.step(OpSync, path, 0, func() error { return syncPath(path) })
+}
+
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // was only read
+	return f.Sync()
+}
+
 // SyncDir makes the names in a directory survive a power cut.
 func (fs *FS) SyncDir(dir string) error {
-	return fs.step(OpSyncDir, dir, 0, func() (err error) {
-		d, err := os.Open(dir)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = d.Close() }()
-		return d.Sync()
-	})
+	return fs.step(OpSyncDir, dir, 0, func() error { return syncPath(dir) })
 }
 
 // Rename gives a file its final name; the directory is not synced.
