@@ -86,29 +86,28 @@ func (c *Catalog) applyMailbox(r *record) error {
 	if err != nil {
 		return err
 	}
-	m := c.Mailbox(r.ID)
-	if m != nil && (m.Raw != raw || m.Dir != r.Dir) {
-		return fmt.Errorf("mailbox %d has another name or directory than before", r.ID)
-	}
-	if m == nil {
-		if int(r.ID) != len(c.mailboxes)+1 {
-			return fmt.Errorf("mailbox %d follows mailbox %d", r.ID, len(c.mailboxes))
-		}
-		m = &Mailbox{ID: r.ID, Dir: r.Dir}
-		if c.dirs[strings.ToLower(r.Dir)] {
-			return fmt.Errorf("mailbox %d has directory %.300q, which another one has", r.ID, r.Dir)
-		}
-		c.dirs[strings.ToLower(r.Dir)] = true
-		c.mailboxes = append(c.mailboxes, m)
-		c.messages = append(c.messages, messageList{sorted: true})
-	}
 	if !validDir(r.Dir) {
 		return fmt.Errorf("mailbox %d has directory %.300q", r.ID, r.Dir)
+	}
+	m := c.Mailbox(r.ID)
+	switch dir := strings.ToLower(r.Dir); {
+	case m != nil && (m.Raw != raw || m.Dir != r.Dir):
+		return fmt.Errorf("mailbox %d has another name or directory than before", r.ID)
+	case m != nil:
+	case int(r.ID) != len(c.mailboxes)+1:
+		return fmt.Errorf("mailbox %d follows mailbox %d", r.ID, len(c.mailboxes))
+	case c.dirs[dir] || c.byRaw[raw] != nil:
+		return fmt.Errorf("mailbox %d has the name or the directory %.300q of another one", r.ID, r.Dir)
+	default:
+		m = &Mailbox{ID: r.ID, Dir: r.Dir}
+		c.mailboxes = append(c.mailboxes, m)
+		c.messages = append(c.messages, messageList{sorted: true})
+		c.dirs[dir] = true
+		c.byRaw[raw] = m
 	}
 	c.subsChanged = c.subsChanged || m.Subscribed != r.Subscribed
 	m.MailboxInfo = MailboxInfo{Path: r.Path, Raw: raw, Delim: r.Delim, Attrs: r.Attrs, Subscribed: r.Subscribed}
 	m.Listed = !r.Unlisted
-	c.byRaw[raw] = m
 	return nil
 }
 

@@ -69,7 +69,7 @@ func parseSegmentName(base string) uint32 {
 
 // openFile opens a file of the archive for reading; a missing one is damage.
 func openFile(dir, name string) (*os.File, error) {
-	f, err := os.Open(filepath.Join(dir, name)) //nolint:gosec // the archive's own file
+	f, err := os.Open(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &DamageError{File: name, Offset: -1, Reason: "it is missing"}
 	}

@@ -58,6 +58,8 @@ func FuzzReplay(f *testing.F) {
 func FuzzRecords(f *testing.F) {
 	f.Add([]byte(`{"t":"mailbox","id":1,"path":["INBOX"],"raw":"INBOX","dir":"Maildir"}`))
 	f.Add([]byte(`{"t":"epoch","mailbox":1,"n":1}` + "\n" + `{"t":"gone","mailbox":1,"epoch":1,"uids":"1:4294967295"}`))
+	f.Add([]byte(`{"t":"mailbox","id":1,"path":["x"],"raw":"x","dir":"../../victim/.ssh"}`))
+	f.Add([]byte(`{"t":"mailbox","id":1,"path":["x"],"raw":"x","dir":"Maildir/.x"}` + "\n" + `{"t":"refused","mailbox":1,"epoch":1,"uid":1}`))
 	f.Add([]byte(`{"t":"frame","segment":1,"length":9,"plain":9}` + "\n" + `{"t":"seal","segment":1,"length":99,"sha256":""}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := newCatalog(fuzzInfo())
@@ -72,6 +74,9 @@ func checkCatalog(t *testing.T, c *Catalog) {
 	t.Helper()
 	for _, m := range c.Mailboxes() {
 		_ = m.Role()
+		if !validDir(m.Dir) {
+			t.Errorf("mailbox %d has directory %q", m.ID, m.Dir)
+		}
 		_ = c.Current(m.ID)
 		for msg := range c.Messages(m.ID) {
 			_ = c.File(msg)
@@ -85,6 +90,18 @@ func checkCatalog(t *testing.T, c *Catalog) {
 	_ = c.Runs()
 	for _, s := range c.segments {
 		_ = s.entries()
+	}
+}
+
+func TestDirectoriesStayInTheTree(t *testing.T) {
+	for dir, want := range map[string]bool{
+		"Maildir": true, "Maildir/.Work.2016": true, "Maildir/...": true, "": false, "Maildir/": false, "Maildir/.": false,
+		"Maildir/..": false, "Maildir/Work": false, "Maildir/.a/b": false, "../Maildir": false, "/Maildir": false,
+		"Maildir/.a\x00": false, "maildir": false,
+	} {
+		if got := validDir(dir); got != want {
+			t.Errorf("validDir(%q) = %v", dir, got)
+		}
 	}
 }
 

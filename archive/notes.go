@@ -78,14 +78,10 @@ func sameInfo(a, b *MailboxInfo) bool {
 // file system that ignores case, the later one gets its ID appended.
 func (w *Writer) freeDir(path []string, id uint32) string {
 	dir := maildirx.Dir(path)
-	for w.dirTaken(dir) {
+	for w.dirs[strings.ToLower(dir)] {
 		dir = fmt.Sprintf("%s~%d", dir, id)
 	}
 	return dir
-}
-
-func (w *Writer) dirTaken(dir string) bool {
-	return slices.ContainsFunc(w.mailboxes, func(m *Mailbox) bool { return strings.EqualFold(m.Dir, dir) })
 }
 
 // selectable says that a mailbox may hold mail (RFC 9051, section 7.3.1).

@@ -9,6 +9,7 @@ import (
 
 // Limits of what a server says about a message; a record must stay far below maxRecord.
 const (
+	maxFlag  = 1 << 10  // octets of one flag
 	maxFlags = 64 << 10 // octets of all flags of one message
 	maxText  = 4 << 10  // octets of the server's words
 	maxUIDs  = 50_000   // UIDs in one record
@@ -17,16 +18,17 @@ const (
 )
 
 // storable is flags as they are recorded: without \Recent, which belongs to a session and not to a message
-// (RFC 3501, section 2.3.2). Octets that are no UTF-8 are taken for ISO 8859-1. What is beyond maxFlags, which no
+// (RFC 3501, section 2.3.2). Octets that are no UTF-8 are taken for ISO 8859-1. What is beyond the limits, which no
 // honest server sends, is left out.
 func storable(flags []string) []string {
 	list := make([]string, 0, len(flags))
 	size := 0
 	for _, f := range flags {
-		f = storableText(f, maxFlags)
-		if size += len(f); strings.EqualFold(f, `\Recent`) || size > maxFlags {
+		f = storableText(f, maxFlag+1)
+		if len(f) > maxFlag || size+len(f) > maxFlags || strings.EqualFold(f, `\Recent`) {
 			continue
 		}
+		size += len(f)
 		list = append(list, f)
 	}
 	return slices.Clip(list)
