@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -64,4 +65,14 @@ func NewCertificate(host string, notAfter time.Time) (*Certificate, error) {
 		return nil, fmt.Errorf("use certificate: %w", err)
 	}
 	return c, nil
+}
+
+// Trust makes a client configuration for a server on a loopback address that shows one of the given
+// certificates.
+func Trust(certPEM []byte) (*tls.Config, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(certPEM) {
+		return nil, errors.New("no PEM certificate")
+	}
+	return &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS12}, nil
 }

@@ -39,7 +39,7 @@ func (s Snapshot) byPath() map[string]*MailboxSnapshot {
 		if name != "INBOX" {
 			name = strings.TrimPrefix(name, s.Prefix)
 		}
-		if s.Delim != "" && s.Delim != "\x00" {
+		if s.Delim != "" {
 			name = strings.ReplaceAll(name, s.Delim, "\x00")
 		}
 		byPath[name] = m

@@ -2,16 +2,9 @@ package imaptest
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -91,10 +84,8 @@ func TestSnapshotIMAP(t *testing.T) {
 
 func TestSnapshotIMAPSecure(t *testing.T) {
 	a := sample(t, ServerOptions{})
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(a.server.CAPEM)
 	l := login(a)
-	l.Addr, l.TLS = a.server.TLSAddr, &tls.Config{RootCAs: pool, ServerName: "localhost"}
+	l.Addr, l.TLS = a.server.TLSAddr, trust(t, a.server.CAPEM)
 	got, err := SnapshotIMAP(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
@@ -243,99 +234,11 @@ func TestServerAgainstPlainClient(t *testing.T) {
 	}
 }
 
-func TestDovecot(t *testing.T) {
-	fill := filepath.Join(t.TempDir(), "Maildir")
-	writeMaildir(t, fill)
-	d := startDovecot(t, DovecotOptions{
-		Maildir: map[string]string{"old": fill}, Extra: "imap_capability = IMAP4rev1 NAMESPACE",
-	})
-	for user, want := range map[string]int{"old": 2, "new": 0} {
-		snap, err := SnapshotIMAP(t.Context(), Login{Addr: d.Addr, User: user, Password: "pw"})
-		if err != nil {
-			t.Fatal(err, d.Log())
-		}
-		if snap.Count() != want {
-			t.Errorf("%s: %d messages", user, snap.Count())
-		}
-	}
-	conn, err := net.Dial("tcp", d.Addr)
+func trust(t *testing.T, pem []byte) *tls.Config {
+	t.Helper()
+	cfg, err := Trust(pem)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl := imapclient.New(conn, nil)
-	if err := cl.Login("old", "pw").Wait(); err != nil {
-		t.Fatal(err)
-	}
-	if caps := cl.Caps(); caps.Has(imap.CapUIDPlus) || !caps.Has(imap.CapNamespace) {
-		t.Errorf("the configuration line had no effect: %v", caps)
-	}
-	_ = cl.Close()
-	if _, err := tls.Dial("tcp", d.TLSAddr, &tls.Config{RootCAs: pool(d.CAPEM), ServerName: "localhost"}); err != nil {
-		t.Error(err)
-	}
-	pid := d.cmd.Process.Pid
-	if err := d.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-		t.Errorf("still there: %v", err)
-	}
-	info, err := os.Stat(filepath.Join(fill, "cur", "1.M1.x,S=4:2,S"))
-	if err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Getuid()) {
-		t.Errorf("the tree that filled the account was touched: %v", err)
-	}
-}
-
-func pool(pem []byte) *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AppendCertsFromPEM(pem)
-	return p
-}
-
-func writeMaildir(t *testing.T, dir string) {
-	t.Helper()
-	for name, octets := range map[string]string{
-		"cur/1.M1.x,S=4:2,S": "a\r\n\n", "new/2.M2.x": "b\r\n", ".Sent/cur/3.M3.x:2,": "", "tmp/x": "", ".Sent/maildirfolder": "",
-	} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(octets), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Remove(filepath.Join(dir, ".Sent/cur/3.M3.x:2,")); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// startDovecot starts a Dovecot for one test, or skips it.
-func startDovecot(t *testing.T, o DovecotOptions) *Dovecot {
-	t.Helper()
-	d, err := StartDovecot(t.Context(), t.TempDir(), o)
-	if errors.Is(err, ErrNoDovecot) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := d.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return d
-}
-
-func TestNoDovecot(t *testing.T) {
-	if _, err := exec.LookPath("dovecot"); err == nil || isFile("/usr/sbin/dovecot") {
-		t.Setenv("PATH", "")
-		if os.Geteuid() == 0 {
-			t.Skip("Dovecot is installed and this is root")
-		}
-	}
-	if _, err := StartDovecot(t.Context(), t.TempDir(), DovecotOptions{}); !errors.Is(err, ErrNoDovecot) {
-		t.Errorf("got %v", err)
-	}
+	return cfg
 }

@@ -83,7 +83,7 @@ func (p *peer) fill() error {
 	buf := make([]byte, 32<<10)
 	n, err := p.Conn.Read(buf)
 	if n == 0 && err != nil {
-		return err //nolint:wrapcheck // a net.Conn
+		return err
 	}
 	return p.in.Feed(buf[:n], func(l []byte, start bool) {
 		t := token{octets: l, line: true, start: start, size: -1}
@@ -264,12 +264,12 @@ func (p *peer) send(b []byte) (int, error) {
 	if p.left >= 0 {
 		p.left -= int64(len(b))
 	}
-	return p.Conn.Write(b) //nolint:wrapcheck // a net.Conn
+	return p.Conn.Write(b)
 }
 
 // Close implements net.Conn, also for other goroutines: STARTTLS never changes raw.
 func (p *peer) Close() error {
-	return p.raw.Close() //nolint:wrapcheck // a net.Conn
+	return p.raw.Close()
 }
 
 // SetDeadline implements net.Conn. imapserver's deadlines are not wanted where silence is a fault.

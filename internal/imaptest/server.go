@@ -31,6 +31,7 @@ type ServerOptions struct {
 	AppendLimit        uint32 // largest message, advertised; 0: 100 MiB, not advertised
 
 	CertHost string    // name in the certificate; "": localhost and the loopback addresses
+	MaxTLS   uint16    // newest version of TLS, tls.VersionTLS11 say; 0: the newest there is
 	NotAfter time.Time // end of the certificate; zero: in a year
 }
 
@@ -209,7 +210,7 @@ type listener struct {
 func (l *listener) Accept() (net.Conn, error) {
 	raw, err := l.Listener.Accept()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // imapserver looks for net.ErrClosed
+		return nil, err
 	}
 	l.server.mu.Lock()
 	l.server.conns++
@@ -222,5 +223,8 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 func (s *Server) tlsConfig() *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{s.cert.TLS}, MinVersion: tls.VersionTLS12}
+	return &tls.Config{ //nolint:gosec // G402: it plays old servers, which clients must refuse
+		Certificates: []tls.Certificate{s.cert.TLS},
+		MinVersion:   tls.VersionTLS10, MaxVersion: s.opts.MaxTLS,
+	}
 }

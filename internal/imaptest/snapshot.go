@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -124,10 +125,10 @@ func snapshotIMAP(ctx context.Context, l Login) (snap Snapshot, err error) {
 			return snap, err
 		}
 		if len(ns.Personal) > 0 {
-			snap.Prefix, snap.Delim = ns.Personal[0].Prefix, string(ns.Personal[0].Delim)
+			snap.Prefix = ns.Personal[0].Prefix
 		}
 	}
-	if snap.Mailboxes, err = listMailboxes(cl, caps); err != nil {
+	if err := listMailboxes(cl, &snap); err != nil {
 		return snap, err
 	}
 	for i := range snap.Mailboxes {
@@ -140,17 +141,21 @@ func snapshotIMAP(ctx context.Context, l Login) (snap Snapshot, err error) {
 	return snap, cl.Logout().Wait()
 }
 
-func listMailboxes(cl *imapclient.Client, caps imap.CapSet) ([]MailboxSnapshot, error) {
-	var options *imap.ListOptions
-	if caps.Has(imap.CapListExtended) {
-		options = &imap.ListOptions{ReturnSubscribed: true, ReturnSpecialUse: caps.Has(imap.CapSpecialUse)}
+// listMailboxes asks for subscriptions and roles whether they are offered or not; a server that knows
+// no such LIST is asked plainly.
+func listMailboxes(cl *imapclient.Client, snap *Snapshot) error {
+	list, err := cl.List("", "*", &imap.ListOptions{ReturnSubscribed: true, ReturnSpecialUse: true}).Collect()
+	var refused *imap.Error
+	if errors.As(err, &refused) {
+		list, err = cl.List("", "*", nil).Collect()
 	}
-	list, err := cl.List("", "*", options).Collect()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var all []MailboxSnapshot
 	for _, data := range list {
+		if snap.Delim == "" && data.Delim != 0 {
+			snap.Delim = string(data.Delim)
+		}
 		m := MailboxSnapshot{Name: data.Mailbox}
 		for _, attr := range data.Attrs {
 			switch attr {
@@ -163,9 +168,9 @@ func listMailboxes(cl *imapclient.Client, caps imap.CapSet) ([]MailboxSnapshot, 
 				m.Role = string(attr)
 			}
 		}
-		all = append(all, m)
+		snap.Mailboxes = append(snap.Mailboxes, m)
 	}
-	return all, nil
+	return nil
 }
 
 func readMailbox(cl *imapclient.Client, m *MailboxSnapshot) error {
@@ -182,7 +187,10 @@ func readMailbox(cl *imapclient.Client, m *MailboxSnapshot) error {
 	})
 	for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
 		s, err := readMessage(msg)
-		if err != nil {
+		switch {
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return err // go-imap would read the dead literal again
+		case err != nil:
 			_ = cmd.Close() // the first error is the one to tell
 			return err
 		}
@@ -216,7 +224,7 @@ func readMessage(msg *imapclient.FetchMessageData) (s MessageSnapshot, err error
 			}
 			body = true
 			if s.Size, err = io.Copy(hash, item.Literal); err != nil || s.Size != item.Literal.Size() {
-				return s, fmt.Errorf("UID %d: %d of %d octets: %w", s.UID, s.Size, item.Literal.Size(), err)
+				return s, fmt.Errorf("UID %d: %d of %d octets: %w", s.UID, s.Size, item.Literal.Size(), io.ErrUnexpectedEOF)
 			}
 		}
 	}

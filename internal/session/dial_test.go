@@ -3,6 +3,7 @@ package session_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -115,6 +116,16 @@ func TestDialErrors(t *testing.T) {
 	}
 }
 
+func TestTLSVersions(t *testing.T) {
+	s := start(t, imaptest.ServerOptions{MaxTLS: tls.VersionTLS12})
+	source(t, options(t, session.TLSImplicit, s.TLSAddr, s.CAPEM))
+	old := start(t, imaptest.ServerOptions{MaxTLS: tls.VersionTLS11})
+	e := dialError(t, options(t, session.TLSImplicit, old.TLSAddr, old.CAPEM))
+	if !errors.Is(e, session.ErrTLS) || e.Class != session.ClassFinal {
+		t.Errorf("class %v: %v", e.Class, e)
+	}
+}
+
 func TestInsecure(t *testing.T) {
 	s := start(t, imaptest.ServerOptions{NotAfter: time.Now().AddDate(0, 0, -3)})
 	o := options(t, session.TLSImplicit, s.TLSAddr, s.CAPEM)
@@ -142,6 +153,15 @@ func TestBusyServer(t *testing.T) {
 				t.Errorf("a busy server was asked again: %v", s.Commands())
 			}
 		})
+	}
+}
+
+// TestBusyServerIsNotAskedTwice: one method is offered and busy; the other would only add to the load.
+func TestBusyServerIsNotAskedTwice(t *testing.T) {
+	o := script(t, "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hi\nC: AUTHENTICATE\nS: $T NO [UNAVAILABLE] later\nW:\n")
+	o.RootCAs = ""
+	if e := dialError(t, o); e.Class != session.ClassWait || errors.Is(e, session.ErrSignIn) {
+		t.Errorf("class %v: %v", e.Class, e)
 	}
 }
 

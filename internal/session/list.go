@@ -7,9 +7,15 @@ import (
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 
 	"mailark/maildirx"
 )
+
+// maxMailboxes is the most mailboxes a server may list.
+const maxMailboxes = 100_000
+
+var errMailboxes = errors.New("the server lists more than 100000 mailboxes")
 
 // Mailbox is one LIST answer.
 type Mailbox struct {
@@ -46,9 +52,9 @@ func (c *conn) Mailboxes(ctx context.Context) ([]Mailbox, error) {
 // asked again in the plain way.
 func (c *conn) list() (list []*imap.ListData, told bool, err error) {
 	if c.caps.Has(imap.CapListExtended) {
-		list, err = c.cl.List("", "*", &imap.ListOptions{
+		list, err = c.collect(c.cl.List("", "*", &imap.ListOptions{
 			ReturnSubscribed: true, ReturnSpecialUse: c.caps.Has(imap.CapSpecialUse),
-		}).Collect()
+		}))
 		var refused *imap.Error
 		if err == nil && len(list) > 0 {
 			return list, true, nil
@@ -58,15 +64,27 @@ func (c *conn) list() (list []*imap.ListData, told bool, err error) {
 		}
 		c.opts.Log.Info("extended LIST is of no use here, asking plainly", "reason", err)
 	}
-	list, err = c.cl.List("", "*", nil).Collect()
+	list, err = c.collect(c.cl.List("", "*", nil))
 	return list, false, err
+}
+
+// collect reads one LIST. More than maxMailboxes end the connection: no account has so many.
+func (c *conn) collect(cmd *imapclient.ListCommand) (list []*imap.ListData, err error) {
+	for data := cmd.Next(); data != nil; data = cmd.Next() {
+		if len(list) == maxMailboxes {
+			_ = c.w.Fail(errMailboxes)
+			break
+		}
+		list = append(list, data)
+	}
+	return list, cmd.Close()
 }
 
 // subscriptions asks by LSUB (RFC 3501, section 6.3.9). A refusal means: none known.
 func (c *conn) subscriptions() (map[string]bool, error) {
 	c.w.UseLSUB(true)
 	defer c.w.UseLSUB(false)
-	list, err := c.cl.List("", "*", &imap.ListOptions{SelectSubscribed: true}).Collect()
+	list, err := c.collect(c.cl.List("", "*", &imap.ListOptions{SelectSubscribed: true}))
 	if err := c.survive("LSUB", err); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"mailark/internal/imaptest"
@@ -96,6 +97,21 @@ func TestNamespace(t *testing.T) {
 				t.Errorf("prefix %q, delimiter %q", src.Prefix(), src.Delim())
 			}
 		})
+	}
+}
+
+// TestEndlessList: a server that never stops listing must not fill the memory.
+func TestEndlessList(t *testing.T) {
+	var b strings.Builder
+	for i := range 100_001 {
+		fmt.Fprintf(&b, `* LIST () "/" n%d\r\n`, i)
+	}
+	o := script(t, preauth("IMAP4rev1")+askDelim+"C: LIST\nR: "+b.String()+"\nW:\n")
+	o.RootCAs = ""
+	_, err := source(t, o).Mailboxes(t.Context())
+	var e *session.Error
+	if !errors.As(err, &e) || e.Scope != session.ScopeSession || !strings.Contains(err.Error(), "100000") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -16,14 +16,7 @@ func (c *conn) signIn(ctx context.Context) error {
 	defer c.w.Guard(ctx)()
 	op := "connect to " + c.opts.address()
 	if err := c.cl.WaitGreeting(); err != nil {
-		var e *Error
-		if errors.As(c.wrap(op, ScopeSession, err), &e) && !isContext(e.Err) {
-			if e.Class != ClassRetry {
-				e.Class = ClassWait // a server that greets with BYE is busy or going down
-			}
-			e.Err = fmt.Errorf("%w: %w", ErrConnect, e.Err)
-		}
-		return e
+		return c.greetingError(op, err)
 	}
 	if c.cl.State() == imap.ConnStateNotAuthenticated {
 		if err := c.authenticate(ctx); err != nil {
@@ -34,6 +27,23 @@ func (c *conn) signIn(ctx context.Context) error {
 		return err
 	}
 	return c.introduce()
+}
+
+// greetingError tells a server that greets with BYE, being busy or on its way down, from one that
+// cannot be reached. The wire knows; go-imap may report a BYE as a closed connection.
+func (c *conn) greetingError(op string, err error) error {
+	e := c.lost(op, err)
+	if cause := c.w.Cause(); cause != nil {
+		e = c.lost(op, cause)
+	}
+	if isContext(e.Err) {
+		return e
+	}
+	if greeting := c.w.Seen().Greeting; greeting.Kind == "BYE" {
+		e.Class, e.Code, e.Server, e.Err = ClassWait, greeting.Code, greeting.String(), errRefused
+	}
+	e.Err = fmt.Errorf("%w: %w", ErrConnect, e.Err)
+	return e
 }
 
 // capsBefore gets the capabilities that hold before the sign-in. They must be known: without them a

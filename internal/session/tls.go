@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 )
@@ -56,16 +57,14 @@ func (o Options) tlsError(ctx context.Context, err error) error {
 	var (
 		verify *tls.CertificateVerificationError
 		plain  tls.RecordHeaderError
-		alert  tls.AlertError
+		alert  *net.OpError // crypto/tls reports alerts so: Op "remote error" or "local error"
 	)
 	switch {
 	case errors.As(err, &verify):
 		return final("%s", certificateAdvice(verify))
 	case errors.As(err, &plain):
 		return final("the server does not speak TLS on port %d (try --tls starttls, or another --port)", o.Port)
-	case errors.As(err, &alert):
-		return final("the server ended the handshake")
-	case strings.HasPrefix(err.Error(), "tls: "):
+	case errors.As(err, &alert) && strings.HasSuffix(alert.Op, " error"), strings.HasPrefix(err.Error(), "tls: "):
 		return final("the handshake failed (TLS 1.2 or later is needed)")
 	}
 	return connectError(ctx, op, err)

@@ -211,6 +211,9 @@ func (c *Conn) takeLiteral(octets []byte) { c.queue = append(c.queue, octets) }
 
 // takeLine sees every line of the server before the client does.
 func (c *Conn) takeLine(l []byte, start bool) {
+	if !isBounded(l, c.in.literal) {
+		_ = c.Fail(ErrStringTooLong) // what is in the buffer still passes; the next read ends it
+	}
 	if !start {
 		c.queue = append(c.queue, l)
 		return

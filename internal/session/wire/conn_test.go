@@ -112,6 +112,31 @@ func TestLSUBCommand(t *testing.T) {
 	}
 }
 
+func TestBoundedStrings(t *testing.T) {
+	for line, ok := range map[string]bool{
+		"* 1 FETCH (UID 1 BODY[] {5000000}\r\n":                      true,
+		"* 1 FETCH (UID 1 body[]<0> {5000000} \r\n":                  true,
+		"* 1 FETCH (BODY[HEADER] {9}\r\n":                            true,
+		"* LIST () \"/\" {1000}\r\n":                                 true,
+		"* LIST () \"/\" {5000000}\r\n":                              false,
+		"* 1 FETCH (ENVELOPE ({5000000}\r\n":                         false,
+		"* 1 FETCH (ENVELOPE (\"x BODY[] {5000000}\r\n":              false,
+		"* 1 FETCH (ENVELOPE (\"BODY[] \" {5000000}\r\n":             false,
+		"* 1 FETCH (UID 1 BODY[HEADER.FIELDS (\"a\")] {5000000}\r\n": false, // never asked for
+		"* 1 FETCH (UID 1 BODY[] {999999999999999999}\r\n":           true,
+		"* 1 FETCH (UID 1 FLAGS () INTERNALDATE {5000000}\r\n":       false,
+	} {
+		n := &fakeNet{r: strings.NewReader("* OK hi\r\n" + line)}
+		c := New(n, n, Options{})
+		for range 3 {
+			_, _ = c.Read(make([]byte, 1000))
+		}
+		if got := !errors.Is(c.Cause(), ErrStringTooLong); got != ok {
+			t.Errorf("%q taken: %v", line, got)
+		}
+	}
+}
+
 func TestSeen(t *testing.T) {
 	c, _ := relay(t, strings.NewReader("* OK [CAPABILITY IMAP4rev1] Dovecot ready\r\n"+
 		"* ID (\"name\" \"Dovecot\")\r\nT1 OK [CAPABILITY IMAP4rev1 IDLE] in\r\n* OK [PERMANENTFLAGS ()] none\r\n"+

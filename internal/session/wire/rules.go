@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"regexp"
 	"strings"
 )
@@ -65,6 +66,21 @@ func dropBodilessFetch(c *Conn, l []byte) []byte {
 		return l
 	}
 	return nil
+}
+
+// maxString is the longest literal in octets that is taken where go-imap collects it in memory.
+const maxString = 1 << 20
+
+// ErrStringTooLong ends a connection whose server announces a string that would fill the memory.
+var ErrStringTooLong = errors.New("string longer than 1 MiB where no message is due")
+
+// isBounded reports whether a line announces a short literal, or that of a body, which is streamed.
+func isBounded(l []byte, literal int64) bool {
+	if literal <= maxString {
+		return true
+	}
+	body := regexp.MustCompile(`(?i)[ (]BODY\[[^]"]*\](<\d+>)? \{\d+\} ?\r?\n$`)
+	return body.Match(l) && bytes.Count(l, []byte(`"`))%2 == 0
 }
 
 // isFetch recognises "* 12 FETCH (".

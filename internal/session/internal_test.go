@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
+
+	"mailark/internal/session/wire"
 )
 
 func TestSplit(t *testing.T) {
@@ -61,4 +63,18 @@ func pairs(n int) (uids []uint32) {
 		uids = append(uids, 1_000_000+i/2*5+i%2)
 	}
 	return uids
+}
+
+func TestAppendUID(t *testing.T) {
+	for args, want := range map[string]AppendResult{
+		"7 9": {7, 9}, "4294967295 4294967295": {4294967295, 4294967295}, " 7  9 ": {7, 9},
+		"": {}, "7": {}, "0 9": {}, "7 0": {}, "7 9 11": {}, "7 9:11": {}, "7 -1": {}, "7 4294967296": {}, "x y": {},
+	} {
+		if got := appendUID(wire.Status{Code: "APPENDUID", Args: args}); got != want {
+			t.Errorf("%q: %v", args, got)
+		}
+	}
+	if got := appendUID(wire.Status{Code: "COPYUID", Args: "7 9"}); got != (AppendResult{}) {
+		t.Errorf("COPYUID: %v", got)
+	}
 }
