@@ -57,6 +57,9 @@ func Open(dir string, options *Options) (*Reader, error) {
 	if err != nil && !errors.As(err, &r.damage) {
 		return nil, err
 	}
+	if r.damage != nil {
+		r.opts.Log.Warn("the archive is damaged, some of its mail may be out of reach; mailark verify tells more", "error", r.damage)
+	}
 	r.settle()
 	return r, nil
 }

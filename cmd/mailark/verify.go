@@ -50,6 +50,10 @@ func printVerify(w io.Writer, r *archive.VerifyResult) error {
 	}
 	out.Linef("%s messages, %s of mail in %s frames read",
 		cli.Count(r.Messages), cli.Octets(r.Octets), cli.Count(r.Frames))
+	if r.Unfinished > 0 {
+		out.Linef("%s in the segments not in the catalog yet: the next export adds that, nothing is missing",
+			counted(r.Unfinished, "commit is", "commits are"))
+	}
 	if len(r.Problems) == 0 && len(r.Damaged) == 0 {
 		out.Linef("all well")
 	} else {
