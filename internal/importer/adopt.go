@@ -3,10 +3,11 @@ package importer
 import "context"
 
 // adopt finds wanted messages that are in the target already and belong to no entry: an earlier tool
-// has put them there, or the ledger was lost. Once per mailbox and run, before the first upload, and only
-// if the target holds more than the ledger knows of.
+// has put them there, or the ledger was lost. Before the first upload, and again when the target
+// holds more after another SELECT than this run can have brought: somebody else is at work.
 func (b *box) adopt(ctx context.Context) error {
-	if b.adopted {
+	others := int(b.sel.Exists) - b.res.Uploaded
+	if b.adopted && others <= b.others {
 		return nil
 	}
 	var idle []*item
@@ -15,31 +16,18 @@ func (b *box) adopt(ctx context.Context) error {
 			idle = append(idle, it)
 		}
 	}
-	if len(idle) > 0 && b.holdsUnclaimed() {
+	if len(idle) > 0 && b.sel.Exists > 0 {
 		if err := b.adoptItems(ctx, idle); err != nil {
 			return err
 		}
 	}
-	b.adopted = true
+	b.adopted, b.others = true, others
 	return nil
-}
-
-// holdsUnclaimed reports whether the selected mailbox can hold messages no entry claims.
-func (b *box) holdsUnclaimed() bool {
-	claimed := 0
-	for _, e := range b.led.list(b.to, stored, adopted) {
-		if e.at.UID != 0 && e.at.UIDValidity != b.sel.UIDValidity {
-			// The mailbox was made anew or numbered anew: its entries may or may not be there.
-			return b.sel.Exists > 0
-		}
-		claimed++
-	}
-	return int(b.sel.Exists) > claimed
 }
 
 func (b *box) adoptItems(ctx context.Context, idle []*item) error {
 	b.opts.Log.Info("looking for mail that is there already", "mailbox", b.name, "messages", b.sel.Exists)
-	s, err := b.newSearch(ctx, 1, idle)
+	s, err := b.newSearch(ctx, idle)
 	if err != nil {
 		return err
 	}

@@ -20,13 +20,23 @@ type box struct {
 	digests  map[uint32]*digest // by UID, of messages in the target, for sel.UIDValidity
 	recalled bool               // refusals of earlier runs are settled
 	adopted  bool               // what was in the target has been looked through
+	others   int                // messages there then that this run has not brought
+	volatile bool               // the target numbers its messages anew with each SELECT
 	compared bool               // with what the ledger says is there
 	created  bool               // again, when the target said TRYCREATE
 	suspects []*flight          // under way when the last connection was lost, in the order of sending
 }
 
-// errCreate stands for TRYCREATE.
-var errCreate = errors.New("the mailbox is not there")
+var (
+	// errCreate stands for TRYCREATE.
+	errCreate   = errors.New("the mailbox is not there")
+	errReadOnly = errors.New("the target opens the mailbox for reading only")
+	// errRefusing: so many messages in a row were refused that the reason is hardly in them.
+	errRefusing = errors.New("the target refuses all messages")
+)
+
+// maxStreak is how many messages may be refused in a row.
+const maxStreak = 10
 
 // recall settles what earlier runs have done, and finds the items whose intents are in doubt.
 func (b *box) recall() {
@@ -85,6 +95,9 @@ func (b *box) fill(ctx context.Context) error {
 			return err
 		}
 		err := b.once(ctx)
+		if err == nil && b.allDown() || temporary(err) && b.allDown() {
+			return b.halt(err)
+		}
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
@@ -99,7 +112,7 @@ func (b *box) fill(ctx context.Context) error {
 		case lost(err):
 			b.link.drop()
 			err = b.link.pause(ctx, err)
-		case patience(err):
+		case temporary(err):
 			err = b.link.pause(ctx, err)
 		default:
 			return b.giveUp(err)
@@ -111,9 +124,49 @@ func (b *box) fill(ctx context.Context) error {
 	return nil
 }
 
+// halt ends a mailbox of which the target takes none of the messages that are left. They are refused if
+// there are few of them; else the fault is more likely the server's than theirs, and they are left to do.
+// Neither is for the ledger to keep: nothing was taken since.
+func (b *box) halt(cause error) error {
+	if cause == nil && b.streak < maxStreak {
+		for _, it := range b.items {
+			if it.state == todo && it.entry == nil {
+				b.finished(it, refusedBy)
+			}
+		}
+		return nil
+	}
+	if cause == nil {
+		cause = fmt.Errorf("%w: %d in a row", errRefusing, b.streak)
+	}
+	for _, it := range b.items {
+		if it.down && it.state == todo {
+			cause = fmt.Errorf("%w (the server says: %s)", cause, it.text)
+			break
+		}
+	}
+	b.res.Reason = cause.Error()
+	b.opts.Log.Warn("mailbox given up for now", "mailbox", b.name, "reason", cause)
+	b.halted = errors.Join(b.halted, fmt.Errorf("%w: mailbox %q: %w", ErrGaveUp, b.name, cause))
+	return nil
+}
+
+// allDown reports whether all that is left to do are messages the target does not take.
+func (b *box) allDown() bool {
+	left := false
+	for _, it := range b.items {
+		if it.state == todo {
+			if left = true; !it.down || it.entry != nil {
+				return false
+			}
+		}
+	}
+	return left
+}
+
 // giveUp ends a mailbox if the error is about it alone; any other error is returned.
 func (b *box) giveUp(err error) error {
-	if !refusal(err) {
+	if !refusal(err) && !errors.Is(err, errShort) && !errors.Is(err, errReadOnly) {
 		return err
 	}
 	b.res.Reason = words(err)
@@ -142,6 +195,9 @@ func (b *box) once(ctx context.Context) error {
 		return err
 	}
 	b.weigh()
+	if b.sel.ReadOnly && b.unfinished() {
+		return errReadOnly
+	}
 	return b.upload(ctx)
 }
 
@@ -164,6 +220,7 @@ func (b *box) enter(ctx context.Context) error {
 		return err
 	}
 	if b.sel == nil || b.sel.UIDValidity != sel.UIDValidity || sel.UIDValidity == 0 {
+		b.volatile = b.volatile || len(b.digests) > 0
 		b.digests = make(map[uint32]*digest)
 	}
 	b.sel, b.filter = sel, newFlagFilter(sel.PermanentFlags)
@@ -224,6 +281,8 @@ func (b *box) finished(it *item, st state) {
 	case doneNow:
 		b.res.Uploaded++
 		b.res.Octets += it.msg.Size
+		b.taken++
+		b.streak = 0
 	case foundNow:
 		b.res.Adopted++
 	case refusedBy:
@@ -233,7 +292,9 @@ func (b *box) finished(it *item, st state) {
 	case todo, inDoubt:
 		return
 	}
-	b.link.progress()
+	if st != refusedBy {
+		b.link.progress()
+	}
 	b.settled(it)
 }
 
@@ -245,7 +306,8 @@ func (b *box) newEntry(it *item) *entry {
 	}
 }
 
-// refuse ends an item's open intent: the target does not take the message.
+// refuse ends an item's open intent, for all runs to come: the target does not take the message, but
+// has taken others since it first refused this one.
 func (b *box) refuse(it *item, text string) error {
 	it.text = text
 	e := it.entry

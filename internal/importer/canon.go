@@ -22,8 +22,9 @@ type digest struct {
 	canon archive.Sum
 
 	canonSize int64
-	crs, lfs  int64 // in the message as it is
-	altered   bool  // a server may alter it: the message is not lines that end with CRLF, and no NUL
+	crs, lfs  int64  // in the message as it is
+	altered   bool   // a server may alter it: the message is not lines that end with CRLF, and no NUL
+	id        string // Message-ID, "" if there is none near the top
 }
 
 // couldBe is the sizes a message with the same canonical form can have.
@@ -69,7 +70,11 @@ type digester struct {
 	newlines   int64 // LFs seen that may turn out to be at the end
 	last       byte
 	bare       bool // a CR without LF, LF without CR, or NUL has been seen
+	top        []byte
 }
+
+// topOctets is how much of a message is searched for its Message-ID.
+const topOctets = 32 << 10
 
 func newDigester() *digester {
 	return &digester{raw: sha256.New(), canon: sha256.New()}
@@ -78,6 +83,7 @@ func newDigester() *digester {
 // Write never fails.
 func (g *digester) Write(p []byte) (int, error) {
 	g.raw.Write(p)
+	g.top = append(g.top, p[:min(len(p), topOctets-len(g.top))]...)
 	g.d.size += int64(len(p))
 	for rest := p; len(rest) > 0; {
 		i := bytes.IndexAny(rest, "\r\n\x00")
@@ -137,8 +143,24 @@ func (g *digester) digest() *digest {
 	d := g.d
 	g.raw.Sum(d.sum[:0])
 	g.canon.Sum(d.canon[:0])
+	d.id = messageID(g.top)
 	d.altered = g.bare || g.newlines != 1 || g.last != '\n'
 	return &d
+}
+
+// messageID is the value of the first Message-ID field of a header (RFC 5322, section 3.6.4), or "".
+func messageID(top []byte) string {
+	const name = "message-id:"
+	for line := range bytes.Lines(top) {
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			return ""
+		}
+		if len(line) > len(name) && bytes.EqualFold(line[:len(name)], []byte(name)) {
+			return string(bytes.TrimSpace(line[len(name):]))
+		}
+	}
+	return ""
 }
 
 // digestOf reads a message to its end.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -88,7 +90,7 @@ func (l *link) do(ctx context.Context, f func(*session.Target) error) error {
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case !lost(err) && !patience(err):
+		case !lost(err) && !temporary(err):
 			return err
 		}
 		if lost(err) {
@@ -139,6 +141,20 @@ func lost(err error) bool {
 func patience(err error) bool {
 	var e *session.Error
 	return errors.As(err, &e) && e.Class == session.ClassWait
+}
+
+// temporary reports whether to wait and try again on this connection.
+func temporary(err error) bool {
+	var e *session.Error
+	return errors.Is(err, errRefusing) ||
+		errors.As(err, &e) && e.Scope != session.ScopeSession && e.Class != session.ClassFinal
+}
+
+// fullWords reports whether a refusal is for want of room, by the words of servers that give no code.
+func fullWords(text string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc([]string{"quota", "storage limit", "mailbox full", "mailbox is full", "over limit"},
+		func(s string) bool { return strings.Contains(text, s) })
 }
 
 // words is what to tell people about an error: the server's own words, if it said any.

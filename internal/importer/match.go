@@ -34,9 +34,9 @@ type item struct {
 	hurt  bool   // could not be read from the archive; not counted yet
 
 	bare   bool // to be sent without keywords, which the server has refused
-	tries  int  // times the server said no
-	putOff int  // times the server asked for patience
-	passed int  // what the run had achieved at the first of these
+	noes   int  // times the server did not take it
+	passed int  // messages the server had taken when it first did not take this one
+	down   bool // not taken often enough: it is tried again only after all others
 	losses int  // connections it is blamed for
 	alone  int  // of these, connections on which nothing else was sent
 }
@@ -78,7 +78,7 @@ type candidate struct {
 	size   int64 // RFC822.SIZE, a hint
 	date   time.Time
 	digest *digest // nil: not fetched
-	// unreadable: the server lists it and does not give its octets.
+	// unreadable: the server lists it and does not give its octets, or others than it has announced.
 	unreadable bool
 	taken      bool
 }
@@ -94,10 +94,10 @@ type claim struct {
 	found *candidate
 }
 
-// assign gives candidates to claims, in order: first all earlier claims of which the UID is not known,
-// so that what is left really is free, then the needs. Within equal octets, equal dates go first,
-// then low UIDs. byCanon compares canonical forms, else octets.
-func assign(pool []*candidate, earlier, needs []*claim, byCanon bool) {
+// match gives candidates to claims. Within equal octets, equal dates go first, then low UIDs. byCanon
+// compares canonical forms, else octets. Earlier claims of which the UID is not known must be matched
+// before needs are, so that what is left really is free.
+func match(pool []*candidate, claims []*claim, byCanon bool) {
 	free := make(map[archive.Sum][]*candidate)
 	for _, c := range pool {
 		if c.digest == nil || c.taken {
@@ -109,25 +109,28 @@ func assign(pool []*candidate, earlier, needs []*claim, byCanon bool) {
 		}
 		free[key] = append(free[key], c)
 	}
-	for _, group := range [][]*claim{earlier, needs} {
-		for _, sameDate := range []bool{true, false} {
-			for _, cl := range group {
-				if cl.found != nil || byCanon && cl.canon == nil {
-					continue
-				}
-				key := cl.sum
-				if byCanon {
-					key = *cl.canon
-				}
-				cl.take(free[key], sameDate)
+	for _, sameDate := range []bool{true, false} {
+		for _, cl := range claims {
+			if cl.found != nil || byCanon && cl.canon == nil {
+				continue
 			}
+			key := cl.sum
+			if byCanon {
+				key = *cl.canon
+			}
+			cl.take(free[key], sameDate)
 		}
 	}
 }
 
+// within reports whether a candidate lies where the claim expects its message.
+func (cl *claim) within(c *candidate) bool {
+	return c.uid >= cl.from && (cl.upTo == 0 || c.uid < cl.upTo)
+}
+
 func (cl *claim) take(free []*candidate, sameDate bool) {
 	for _, c := range free {
-		if !c.taken && c.uid >= cl.from && (cl.upTo == 0 || c.uid < cl.upTo) && (!sameDate || equalDate(c.date, cl.date)) {
+		if !c.taken && cl.within(c) && (!sameDate || equalDate(c.date, cl.date)) {
 			cl.found, c.taken = c, true
 			return
 		}

@@ -60,8 +60,8 @@ func TestSettleItems(t *testing.T) {
 	}
 }
 
-// TestAssign: a candidate is "UID octets day"; a claim is "octets day from-upTo".
-func TestAssign(t *testing.T) {
+// TestMatch: a candidate is "UID octets day"; a claim is "octets day from-upTo".
+func TestMatch(t *testing.T) {
 	tests := []struct{ name, pool, earlier, needs, want string }{
 		{"found", "5a1 6b1", "", "b1", "6"},
 		{"no such octets", "5a1", "", "b1", "-"},
@@ -101,7 +101,8 @@ func TestAssign(t *testing.T) {
 				pool = append(pool, &candidate{uid: uint32(w[0] - '0'), date: day(int(w[2])), digest: d})
 			}
 			needs := claims(tt.needs)
-			assign(pool, claims(tt.earlier), needs, byCanon)
+			match(pool, claims(tt.earlier), byCanon)
+			match(pool, needs, byCanon)
 			var got []string
 			for _, cl := range needs {
 				if cl.found == nil {

@@ -74,36 +74,28 @@ func (b *box) lookFor(ctx context.Context, doubtful []*item) (*search, error) {
 	for _, it := range doubtful {
 		from = min(from, b.bound(it.entry))
 	}
-	s, err := b.newSearch(ctx, from, doubtful)
+	s, err := b.newSearch(ctx, doubtful)
 	if err != nil {
 		return nil, err
 	}
-	took := func() error { return s.takeDoubtful() }
-	if err := s.exact(ctx, took); err != nil {
-		return nil, err
-	}
-	if err := s.altered(ctx, true); err != nil {
-		return nil, err
-	}
-	if err := took(); err != nil {
-		return nil, err
-	}
-	if len(s.missing()) == 0 {
-		return s, nil
-	}
-	rest := slices.DeleteFunc(slices.Clone(s.pool), func(c *candidate) bool {
-		return c.taken || c.digest != nil || c.unreadable
-	})
-	if len(rest) <= fewCandidates {
-		if err := s.fetch(ctx, rest); err != nil {
-			return nil, err
+	s.from = from
+	for {
+		for _, step := range []func() error{
+			func() error { return s.exact(ctx, s.takeDoubtful) },
+			func() error { return s.altered(ctx, true) },
+			s.takeDoubtful,
+			func() error { return s.lookCloser(ctx) },
+			s.takeDoubtful,
+		} {
+			if err := step(); err != nil {
+				return nil, err
+			}
 		}
-		assign(s.pool, s.earlier, s.needs, false)
-		if err := s.assignAltered(ctx); err != nil {
-			return nil, err
+		if s.anywhere || len(s.missing()) == 0 {
+			return s, nil
 		}
+		s.unbind()
 	}
-	return s, took()
 }
 
 // takeDoubtful settles the items that have been found: they were stored, only the answer was lost.
@@ -134,9 +126,9 @@ func (b *box) conclude(ctx context.Context, s *search, cl *claim) error {
 	switch {
 	case err != nil:
 		return err
-	case blocked:
+	case blocked != "":
 		it.state = inDoubt
-		it.text = "it may have been stored, but the target does not give a message that may be it"
+		it.text = blocked
 		b.opts.Log.Warn("message in doubt", "mailbox", b.name, "uid", it.msg.UID)
 		return nil
 	case it.alone >= maxAlone:

@@ -22,6 +22,10 @@ type run struct {
 	supply *supply
 	prog   Progress
 	shapes map[archive.Sum]*digest // of messages in the archive, as far as they were needed
+
+	taken  int   // messages the target has taken in this run
+	streak int   // messages it has refused since it last took one
+	halted error // why mailboxes were given up for now, of all
 }
 
 // Run uploads an archive. The Summary is never nil; it tells what was done also when the run ended
@@ -133,10 +137,10 @@ func (r *run) work(ctx context.Context) error {
 	for _, b := range r.boxes {
 		r.prog.Mailbox = b.name
 		if err := b.fill(ctx); err != nil {
-			return err
+			return errors.Join(err, r.halted)
 		}
 	}
-	return nil
+	return r.halted
 }
 
 // account counts what is left, lists the messages that were not uploaded, and compares the numbers
@@ -156,6 +160,9 @@ func (r *run) account() error {
 				}
 				if kind != "" && it.text == "" {
 					it.text = "it was sent, and the target has not been searched for it yet"
+				}
+				if kind == "" && it.noes+it.alone > 0 {
+					kind = "left to do"
 				}
 			case refusedBy:
 				kind = "refused"

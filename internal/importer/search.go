@@ -3,6 +3,8 @@ package importer
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -28,24 +30,18 @@ type search struct {
 	earlier []*claim     // entries that may be among them
 	needs   []*claim     // what is looked for
 	items   map[*claim]*item
+	from    uint32 // messages with lower UIDs are not looked at
+
+	anywhere bool // nor does any claim say where
 }
 
-// newSearch lists the messages of the selected mailbox with UIDs from `from` on.
-func (b *box) newSearch(ctx context.Context, from uint32, items []*item) (*search, error) {
+// newSearch lists the messages of the selected mailbox.
+func (b *box) newSearch(ctx context.Context, items []*item) (*search, error) {
 	s := &search{box: b, items: make(map[*claim]*item, len(items))}
-	seen := make(map[uint32]bool)
-	err := b.link.target.FetchMeta(ctx, from, func(m session.Meta) error {
-		if m.UID < from || m.UID == 0 || seen[m.UID] || b.led.isClaimed(b.to, b.receipt(m.UID)) {
-			return nil
-		}
-		seen[m.UID] = true
-		s.pool = append(s.pool, &candidate{uid: m.UID, size: m.Size, date: m.InternalDate, digest: b.digests[m.UID]})
-		return nil
-	})
-	if err != nil {
+	var err error
+	if s.pool, err = b.unclaimed(ctx); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(s.pool, func(a, b *candidate) int { return cmp.Compare(a.uid, b.uid) })
 	s.earlier = b.unplaced()
 	for _, it := range items {
 		cl := &claim{sum: it.msg.Sum, size: it.msg.Size, date: it.date}
@@ -56,6 +52,50 @@ func (b *box) newSearch(ctx context.Context, from uint32, items []*item) (*searc
 		s.items[cl] = it
 	}
 	return s, nil
+}
+
+// errShort says that the target lists fewer messages than it says it has. Nothing can be told from what
+// is missing in such a list.
+var errShort = errors.New("the target does not list all the messages it says it has")
+
+// unclaimed lists the messages of the selected mailbox that no entry claims by UID, by UID.
+// Somebody may take mail away between SELECT and FETCH; after a second SELECT a short list is errShort.
+func (b *box) unclaimed(ctx context.Context) ([]*candidate, error) {
+	for try := 1; ; try++ {
+		var pool []*candidate
+		seen := make(map[uint32]bool)
+		err := b.link.target.FetchMeta(ctx, 1, func(m session.Meta) error {
+			if m.UID == 0 || seen[m.UID] {
+				return nil
+			}
+			seen[m.UID] = true
+			if !b.led.isClaimed(b.to, b.receipt(m.UID)) {
+				pool = append(pool, &candidate{uid: m.UID, size: m.Size, date: m.InternalDate, digest: b.digests[m.UID]})
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(seen) >= int(b.sel.Exists) {
+			slices.SortFunc(pool, func(a, b *candidate) int { return cmp.Compare(a.uid, b.uid) })
+			return pool, nil
+		}
+		if try > 1 {
+			return nil, fmt.Errorf("%w: %d of %d", errShort, len(seen), b.sel.Exists)
+		}
+		if err := b.enter(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// unbind forgets where claims expect their messages: a server may have told a wrong UIDNEXT.
+func (s *search) unbind() {
+	s.from, s.anywhere = 0, true
+	for _, cl := range slices.Concat(s.earlier, s.needs) {
+		cl.from, cl.upTo = 0, 0
+	}
 }
 
 // bound is the UID an entry's message cannot be below, as the mailbox is numbered now.
@@ -107,7 +147,7 @@ func (s *search) exact(ctx context.Context, took func() error) error {
 	}
 	bySize := make(map[int64][]*candidate)
 	for _, c := range s.pool {
-		if sizes[c.size] {
+		if sizes[c.size] && c.uid >= s.from {
 			bySize[c.size] = append(bySize[c.size], c)
 		}
 	}
@@ -119,7 +159,9 @@ func (s *search) exact(ctx context.Context, took func() error) error {
 			return err
 		}
 		portion, octets = nil, 0
-		assign(s.pool, s.earlier, s.needs, false)
+		if err := s.assignExact(ctx); err != nil {
+			return err
+		}
 		return took()
 	}
 	for _, size := range slices.Sorted(maps.Keys(bySize)) {
@@ -140,7 +182,7 @@ func (s *search) exact(ctx context.Context, took func() error) error {
 func (s *search) altered(ctx context.Context, all bool) error {
 	var loose, fitting spans
 	for _, c := range s.pool {
-		if !c.taken {
+		if !c.taken && c.uid >= s.from {
 			loose = append(loose, looselyAlike(c.size))
 		}
 	}
@@ -166,7 +208,7 @@ func (s *search) altered(ctx context.Context, all bool) error {
 	fitting = fitting.merged()
 	var fit []*candidate
 	for _, c := range s.pool {
-		if !c.taken && fitting.has(c.size) {
+		if !c.taken && c.uid >= s.from && fitting.has(c.size) {
 			fit = append(fit, c)
 		}
 	}
@@ -176,20 +218,43 @@ func (s *search) altered(ctx context.Context, all bool) error {
 	return s.assignAltered(ctx)
 }
 
+// assignExact gives away what is equal octet by octet, to earlier entries first: also to those whose
+// message the server has altered until it was equal to one that is looked for.
+func (s *search) assignExact(ctx context.Context) error {
+	match(s.pool, s.earlier, false)
+	wanted := make(map[archive.Sum]bool)
+	for _, cl := range s.missing() {
+		wanted[cl.sum] = true
+	}
+	err := s.bid(ctx, func(c *candidate) bool { return c.digest != nil && wanted[c.digest.sum] })
+	match(s.pool, s.needs, false)
+	return err
+}
+
 // assignAltered gives away what is equal in canonical form, to earlier entries first.
 func (s *search) assignAltered(ctx context.Context) error {
+	match(s.pool, s.earlier, false)
 	wanted := make(map[archive.Sum]bool)
 	for _, cl := range s.missing() {
 		if cl.canon != nil {
 			wanted[*cl.canon] = true
 		}
 	}
+	err := s.bid(ctx, func(c *candidate) bool { return c.digest != nil && wanted[c.digest.canon] })
+	match(s.pool, s.needs, true)
+	return err
+}
+
+// bid lets earlier entries have contested candidates that are theirs in canonical form. Before that their
+// own octets are looked for: not every server alters messages.
+func (s *search) bid(ctx context.Context, contested func(*candidate) bool) error {
+	sizes := make(map[int64]bool)
 	for _, c := range s.pool {
-		if c.taken || c.digest == nil || !wanted[c.digest.canon] {
+		if c.taken || !contested(c) {
 			continue
 		}
 		for _, cl := range s.earlier {
-			if cl.found != nil || cl.canon != nil || !looselyAlike(c.size).has(cl.size) {
+			if cl.found != nil || cl.canon != nil || !cl.within(c) || !looselyAlike(c.size).has(cl.size) {
 				continue
 			}
 			msg := s.arc.BySum(cl.sum)
@@ -197,15 +262,25 @@ func (s *search) assignAltered(ctx context.Context) error {
 				continue
 			}
 			d, err := s.shape(ctx, msg)
+			if err != nil && !damaged(err) {
+				return err
+			}
 			if err == nil {
 				cl.canon = &d.canon
-			} else if !damaged(err) {
-				return err
+				if d.canon == c.digest.canon {
+					sizes[cl.size] = true
+				}
 			}
 		}
 	}
-	assign(s.pool, s.earlier, s.needs, true)
-	return nil
+	if len(sizes) == 0 {
+		match(s.pool, s.earlier, true)
+		return nil
+	}
+	err := s.fetch(ctx, slices.DeleteFunc(slices.Clone(s.pool), func(c *candidate) bool { return !sizes[c.size] }))
+	match(s.pool, s.earlier, false)
+	match(s.pool, s.earlier, true)
+	return err
 }
 
 // fetch computes the digests of candidates that have none yet. One the server does not give is
@@ -236,8 +311,17 @@ func (s *search) fetch(ctx context.Context, list []*candidate) error {
 		if err != nil {
 			return err
 		}
-		c.digest, s.digests[uid] = d, d
-		s.link.progress()
+		c.digest = d
+		if d.size == 0 || d.size != c.size {
+			// Servers give empty or cut bodies for those they cannot read. Equal octets would still be proof;
+			// others prove nothing.
+			c.unreadable = true
+			return nil
+		}
+		s.digests[uid] = d
+		if !s.volatile {
+			s.link.progress()
+		}
 		return nil
 	})
 	if err != nil && !refusal(err) {
@@ -250,15 +334,4 @@ func (s *search) fetch(ctx context.Context, list []*candidate) error {
 		}
 	}
 	return nil
-}
-
-// blocked reports whether a message that was not found may be one the server does not give.
-func (s *search) blocked(ctx context.Context, cl *claim) (bool, error) {
-	d, err := s.shape(ctx, s.items[cl].msg)
-	if err != nil && !damaged(err) {
-		return false, err
-	}
-	return slices.ContainsFunc(s.pool, func(c *candidate) bool {
-		return c.unreadable && c.uid >= cl.from && (c.size == cl.size || d != nil && d.couldBe().has(c.size))
-	}), nil
 }

@@ -25,7 +25,8 @@ const (
 
 	maxLosses = 3 // connections a message is blamed for, before it is sent alone
 	maxAlone  = 2 // of these, ones that carried nothing else, before it is refused
-	maxTries  = 3 // answers that ask for another try, before they are taken for a no
+	maxNoes   = 2 // answers that mean no, before a message counts as one that is not taken
+	maxWaits  = 4 // the same for answers that ask for another try
 
 	// keptSpools and keptSpool bound the memory spools hold on to between messages.
 	keptSpools = 2 * batchMessages
@@ -94,11 +95,11 @@ func (b *box) upload(ctx context.Context) error {
 	return err
 }
 
-// batches cuts what is to do into batches, in order; those the server keeps putting off come last.
+// batches cuts what is to do into batches, in order; those the server has not taken come last.
 // Suspects get one each.
 func (b *box) batches() []*batch {
 	queue := slices.DeleteFunc(slices.Clone(b.items), func(it *item) bool { return it.state != todo || it.entry != nil })
-	slices.SortStableFunc(queue, func(a, b *item) int { return cmp.Compare(a.putOff/maxTries, b.putOff/maxTries) })
+	slices.SortStableFunc(queue, func(a, b *item) int { return cmp.Compare(a.rank(), b.rank()) })
 	var list []*batch
 	var last *batch
 	var octets int64
@@ -112,6 +113,14 @@ func (b *box) batches() []*batch {
 		octets += it.msg.Size
 	}
 	return list
+}
+
+// rank is the place of a message in the order of sending.
+func (it *item) rank() int {
+	if it.down {
+		return maxWaits
+	}
+	return it.noes
 }
 
 // ahead is what will be sent from now on, of this mailbox and those after it.
@@ -325,32 +334,41 @@ func (u *upload) refusedWith(it *item, err error) error {
 		u.stop(errCreate)
 		return u.void(it)
 	}
-	// LIMIT (RFC 5530) of a message is no matter of time.
-	if e.Class == session.ClassWait && e.Code != "LIMIT" {
-		return u.putOff(it, err)
-	}
-	switch it.tries++; {
-	case e.Class == session.ClassRetry && it.tries < maxTries:
-		return u.void(it)
-	case !it.bare && hasKeywords(u.filter.choose(it.msg.Flags, false).send):
+	if !it.bare && e.Class == session.ClassFinal && hasKeywords(u.filter.choose(it.msg.Flags, false).send) {
 		it.bare = true
 		u.opts.Log.Info("sending again without keywords", "mailbox", u.name, "uid", it.msg.UID, "reason", err)
 		return u.void(it)
 	}
-	return u.refuse(it, words(err))
+	return u.notTaken(it, e)
 }
 
-// putOff keeps a message for later because the server asks for patience: the run pauses, and ends if
-// nothing else gets through either. A message that is put off again and again while others get through is
-// refused, whatever the words.
-func (u *upload) putOff(it *item, err error) error {
-	if it.putOff == 0 {
-		it.passed = u.link.achieved
+// notTaken is an answer that may be about the message or about the server's own state, whatever the
+// words. Only a message that is refused again after others have been taken is refused for good;
+// until then others go first. A server that refuses one message after the other gets a pause, or is full.
+func (u *upload) notTaken(it *item, e *session.Error) error {
+	it.text = words(e)
+	limit := maxNoes
+	// LIMIT (RFC 5530) of a message is no matter of time.
+	waits := e.Class != session.ClassFinal && e.Code != "LIMIT"
+	if waits {
+		limit = maxWaits
+	} else {
+		u.streak++
 	}
-	if it.putOff++; it.putOff > maxTries && u.link.achieved > it.passed {
-		return u.refuse(it, words(err))
+	if it.noes++; it.noes == 1 {
+		it.passed = u.taken
 	}
-	u.stop(err)
+	if it.down = it.noes >= limit; it.down && u.taken > it.passed {
+		return u.refuse(it, it.text)
+	}
+	switch {
+	case waits:
+		u.stop(e)
+	case u.streak%maxStreak == 0 && fullWords(it.text):
+		u.stop(fmt.Errorf("%w: %s", ErrTargetFull, it.text))
+	case u.streak%maxStreak == 0:
+		u.stop(fmt.Errorf("%w: %d in a row", errRefusing, u.streak))
+	}
 	return u.void(it)
 }
 
