@@ -127,10 +127,11 @@ func compareKeys(a, b *Message) int {
 // Current is what the mailbox held when it was last looked at, by epoch and UID: the messages of
 // the newest epoch that are not gone. While that epoch lacks messages, because it has never been copied whole (State
 // is nil) or the server refuses some, the messages of the epoch before it still count, as far as the newer
-// epoch has no equal octets for them; and so on backwards. So an interrupted change of UIDVALIDITY hides nothing.
+// epoch has no equal octets for them; and so on backwards. So an interrupted change of UIDVALIDITY hides nothing. A
+// mailbox that has left the server (Listed is false) holds nothing now.
 func (c *Catalog) Current(mailbox uint32) []*Message {
 	m := c.Mailbox(mailbox)
-	if m == nil || len(m.Epochs) == 0 {
+	if m == nil || !m.Listed || len(m.Epochs) == 0 {
 		return nil
 	}
 	byEpoch := make([][]*Message, len(m.Epochs))

@@ -65,7 +65,8 @@ func (x *extraction) run(ctx context.Context) error {
 	x.batch.FS = x.Reader.opts.FS
 	var chosen []*Message
 	for _, m := range x.mailboxes {
-		if len(x.opts.Mailboxes) > 0 && !slices.Contains(x.opts.Mailboxes, m.ID) || len(m.Epochs) == 0 {
+		if len(x.opts.Mailboxes) > 0 && !slices.Contains(x.opts.Mailboxes, m.ID) || len(m.Epochs) == 0 ||
+			!m.Listed && !x.opts.IncludeGone {
 			continue
 		}
 		msgs := x.choose(m)

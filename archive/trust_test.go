@@ -208,3 +208,37 @@ func TestMailThatLooksLikeACommit(t *testing.T) {
 	}
 	compare(t, "after recovery", contents(t, dir), expected(list))
 }
+
+// TestUnlistedMailboxIsGone: a mailbox that has left the server keeps its mail, and holds nothing now.
+func TestUnlistedMailboxIsGone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	list := sample(9, 35)
+	if _, err := export(dir, nil, list, 7); err != nil {
+		t.Fatal(err)
+	}
+	w, err := open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.SetUnlisted(2), w.Commit(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := archive.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	all := 0
+	for range r.Messages(2) {
+		all++
+	}
+	if now := len(r.Current(2)); now != 0 || all != 3 {
+		t.Errorf("%d messages current, %d in all; want 0 and 3", now, all)
+	}
+	for want, opts := range map[int]archive.ExtractOptions{6: {}, 9: {IncludeGone: true}} {
+		res, err := r.Extract(t.Context(), filepath.Join(t.TempDir(), "out"), opts)
+		if err != nil || res.Messages != want {
+			t.Errorf("extract %+v: %+v, %v, want %d messages", opts, res, err, want)
+		}
+	}
+}

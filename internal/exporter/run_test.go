@@ -250,7 +250,7 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s: listed %v", name, m.Listed)
 		}
 	}
-	if n := len(a.Current(r.mailbox(a, "Work").ID)); n != 3 {
+	if n := len(slices.Collect(a.Messages(r.mailbox(a, "Work").ID))); n != 3 {
 		t.Errorf("the mailbox that is gone has %d messages", n)
 	}
 
