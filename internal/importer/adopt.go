@@ -51,6 +51,7 @@ func (s *search) takeAdopted() error {
 		}
 		e := s.newEntry(it)
 		e.status, e.at = adopted, s.receipt(cl.found.uid)
+		e.altered = cl.found.digest.sum != e.sum
 		found, entries = append(found, it), append(entries, e)
 		it.state = foundNow
 	}
@@ -60,7 +61,10 @@ func (s *search) takeAdopted() error {
 		}
 		return err
 	}
-	for _, it := range found {
+	for i, it := range found {
+		if entries[i].altered {
+			s.res.Altered++
+		}
 		s.finished(it, foundNow)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"mailark/internal/session"
 )
@@ -24,19 +25,27 @@ type box struct {
 	volatile bool               // the target numbers its messages anew with each SELECT
 	compared bool               // with what the ledger says is there
 	created  bool               // again, when the target said TRYCREATE
+	met      bool               // was selected in this run …
+	start    int                // … and held so many messages at first
 	suspects []*flight          // under way when the last connection was lost, in the order of sending
 }
 
 var (
 	// errCreate stands for TRYCREATE.
-	errCreate   = errors.New("the mailbox is not there")
+	errCreate = errors.New("the mailbox is not there")
+	// errBare: go on, first without keywords.
+	errBare     = errors.New("the target refuses keywords")
 	errReadOnly = errors.New("the target opens the mailbox for reading only")
 	// errRefusing: so many messages in a row were refused that the reason is hardly in them.
 	errRefusing = errors.New("the target refuses all messages")
 )
 
-// maxStreak is how many messages may be refused in a row.
-const maxStreak = 10
+const (
+	// maxStreak is how many messages may be refused in a row before the server gets a pause, and
+	// longStreak before the mailbox is given up for now.
+	maxStreak  = 10
+	longStreak = 150
+)
 
 // recall settles what earlier runs have done, and finds the items whose intents are in doubt.
 func (b *box) recall() {
@@ -54,7 +63,18 @@ func (b *box) recallRefused() {
 		return
 	}
 	b.recalled = true
-	settleItems(b.items, b.led.list(b.to, refused), func(it *item, e *entry) {
+	var standing []*entry
+	for _, e := range b.led.list(b.to, refused, stored, adopted) {
+		if e.status == refused {
+			standing = append(standing, e)
+			continue
+		}
+		// A copy that was taken after all ends one refusal of the same octets.
+		if i := slices.IndexFunc(standing, func(r *entry) bool { return r.sum == e.sum }); i >= 0 {
+			standing = slices.Delete(standing, i, i+1)
+		}
+	}
+	settleItems(b.items, standing, func(it *item, e *entry) {
 		it.text, it.early = e.text, true
 		b.finished(it, refusedBy)
 	})
@@ -84,18 +104,26 @@ func (b *box) unfinished() bool {
 	return false
 }
 
-// fill uploads what is to do. An error ends the run; trouble with this mailbox alone is noted in its
-// result.
+// fill uploads what is to do, and looks whether it is there. An error ends the run; trouble with this
+// mailbox alone is noted in its result.
 func (b *box) fill(ctx context.Context) error {
 	if !b.unfinished() {
 		return b.glance(ctx)
 	}
+	if err := b.fillUp(ctx); err != nil || b.res.Reason != "" || !b.met {
+		return err
+	}
+	return b.verify(ctx)
+}
+
+func (b *box) fillUp(ctx context.Context) error {
 	for b.unfinished() {
 		if err := b.link.connect(ctx); err != nil {
 			return err
 		}
 		err := b.once(ctx)
-		if err == nil && b.allDown() || temporary(err) && b.allDown() {
+		stuck := errors.Is(err, errRefusing) && b.streak >= longStreak
+		if stuck || (err == nil || temporary(err)) && b.allDown() {
 			return b.halt(err)
 		}
 		switch {
@@ -109,6 +137,8 @@ func (b *box) fill(ctx context.Context) error {
 				continue
 			}
 			return b.giveUp(err)
+		case errors.Is(err, errBare):
+			continue
 		case lost(err):
 			b.link.drop()
 			err = b.link.pause(ctx, err)
@@ -122,46 +152,6 @@ func (b *box) fill(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// halt ends a mailbox of which the target takes none of the messages that are left. They are refused if
-// there are few of them; else the fault is more likely the server's than theirs, and they are left to do.
-// Neither is for the ledger to keep: nothing was taken since.
-func (b *box) halt(cause error) error {
-	if cause == nil && b.streak < maxStreak {
-		for _, it := range b.items {
-			if it.state == todo && it.entry == nil {
-				b.finished(it, refusedBy)
-			}
-		}
-		return nil
-	}
-	if cause == nil {
-		cause = fmt.Errorf("%w: %d in a row", errRefusing, b.streak)
-	}
-	for _, it := range b.items {
-		if it.down && it.state == todo {
-			cause = fmt.Errorf("%w (the server says: %s)", cause, it.text)
-			break
-		}
-	}
-	b.res.Reason = cause.Error()
-	b.opts.Log.Warn("mailbox given up for now", "mailbox", b.name, "reason", cause)
-	b.halted = errors.Join(b.halted, fmt.Errorf("%w: mailbox %q: %w", ErrGaveUp, b.name, cause))
-	return nil
-}
-
-// allDown reports whether all that is left to do are messages the target does not take.
-func (b *box) allDown() bool {
-	left := false
-	for _, it := range b.items {
-		if it.state == todo {
-			if left = true; !it.down || it.entry != nil {
-				return false
-			}
-		}
-	}
-	return left
 }
 
 // giveUp ends a mailbox if the error is about it alone; any other error is returned.
@@ -223,6 +213,9 @@ func (b *box) enter(ctx context.Context) error {
 		b.volatile = b.volatile || len(b.digests) > 0
 		b.digests = make(map[uint32]*digest)
 	}
+	if !b.met {
+		b.met, b.start = true, int(sel.Exists)-b.res.Uploaded
+	}
 	b.sel, b.filter = sel, newFlagFilter(sel.PermanentFlags)
 	return nil
 }
@@ -248,9 +241,13 @@ func (b *box) glance(ctx context.Context) error {
 		st, err := t.Status(ctx, b.to)
 		if err == nil {
 			b.compare(st.Exists)
+			b.sel = st
 		}
 		return err
 	})
+	if err == nil && b.sel.UIDValidity != 0 && len(b.stale()) > 0 {
+		return b.verify(ctx)
+	}
 	if refusal(err) {
 		b.note("%s: the target does not show what it holds: %s", b.name, words(err))
 		return nil

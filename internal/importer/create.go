@@ -10,7 +10,7 @@ import (
 )
 
 // createAll makes the mailboxes the target lacks, parents first, sees that all are there, notes
-// in the ledger where everything goes, and subscribes. Nothing has been uploaded when it fails.
+// in the ledger where everything goes, and subscribes. A mailbox the target refuses is given up alone.
 func (r *run) createAll(ctx context.Context) error {
 	var missing []*box
 	for _, b := range r.boxes {
@@ -22,7 +22,10 @@ func (r *run) createAll(ctx context.Context) error {
 	slices.SortStableFunc(missing, func(a, b *box) int { return len(a.mbox.Path) - len(b.mbox.Path) })
 	for _, b := range missing {
 		if err := r.create(ctx, b); err != nil {
-			return fmt.Errorf("%w (nothing was uploaded; --exclude %q leaves this mailbox out)", err, b.name)
+			if err := b.giveUp(err); err != nil {
+				return err
+			}
+			continue
 		}
 		b.res.Created = true
 	}
@@ -30,12 +33,13 @@ func (r *run) createAll(ctx context.Context) error {
 		if err := r.look(ctx); err != nil {
 			return err
 		}
-		if err := r.checkCreated(); err != nil {
-			return err
-		}
+		r.checkCreated()
 	}
 	var maps []mapping
 	for _, b := range r.boxes {
+		if b.res.Reason != "" {
+			continue
+		}
 		maps = append(maps, mapping{dir: b.mbox.Dir, from: b.name, to: b.to})
 	}
 	if err := r.led.mapMailboxes(maps); err != nil {
@@ -51,12 +55,12 @@ func (r *run) create(ctx context.Context, b *box) error {
 		return err
 	}
 	plain := r.place.plainName(b.to)
-	taken := slices.ContainsFunc(r.boxes, func(other *box) bool { return other != b && other.to == plain })
-	if plain == b.to || taken || r.createAs(ctx, plain, b.role) != nil {
+	// A mailbox that is there is somebody else's, or another's of the archive.
+	if plain == b.to || r.owners[plain] != "" || r.place.have[plain] != nil || r.createAs(ctx, plain, b.role) != nil {
 		return err
 	}
 	r.note("%s is %s on the target, which refuses its own name: %s", b.name, plain, words(err))
-	b.to, b.res.Target = plain, plain
+	b.rename(plain)
 	return nil
 }
 
@@ -81,40 +85,42 @@ func (r *run) createAs(ctx context.Context, to, role string) error {
 	return try(to, role)
 }
 
-// checkCreated finds out whether every mailbox is now listed. A target whose names have no case may
-// list it in other letters; two mailboxes that are one there would be mixed.
-func (r *run) checkCreated() error {
-	owner := make(map[string]*box)
+// rename gives a mailbox another name on the target.
+func (b *box) rename(to string) {
+	b.owners[to] = b.mbox.Dir
+	b.to, b.res.Target = to, to
+}
+
+// checkCreated finds out whether every mailbox is now listed, and gives up those that are not: nobody
+// would find the mail. A target whose names have no case may list one in other letters; two mailboxes that
+// are one there would be mixed.
+func (r *run) checkCreated() {
 	for _, b := range r.boxes {
-		if r.place.have[b.to] != nil {
-			owner[b.to] = b
-		}
-	}
-	for _, b := range r.boxes {
-		if r.place.have[b.to] != nil {
+		if b.res.Reason != "" || b.to == inbox || r.place.have[b.to] != nil {
 			continue
 		}
+		b.res.Reason = "the target does not list it, though it was created"
 		for name := range r.place.have {
 			if !strings.EqualFold(name, b.to) {
 				continue
 			}
-			if other := owner[name]; other != nil {
-				return fmt.Errorf("create mailbox: %q and %q are the same mailbox on the target, which does not "+
-					"tell capitals from small letters; nothing was uploaded", other.to, b.to)
+			if dir := r.owners[name]; dir != "" && dir != b.mbox.Dir {
+				b.res.Reason = fmt.Sprintf("%q and %q are the same mailbox on the target, which does not tell capitals "+
+					"from small letters", name, b.to)
+				continue
 			}
-			owner[name] = b
-			b.to, b.res.Target = name, name
+			b.res.Reason = ""
+			b.rename(name)
 			break
 		}
 	}
-	return nil
 }
 
 // subscribe subscribes to what was subscribed at the source. A refusal is only noted: no mail hangs on it.
 func (r *run) subscribe(ctx context.Context) error {
 	for _, b := range r.boxes {
 		have := r.place.have[b.to]
-		if !b.mbox.Subscribed || have != nil && have.Subscribed {
+		if b.res.Reason != "" || !b.mbox.Subscribed || have != nil && have.Subscribed {
 			continue
 		}
 		err := r.link.do(ctx, func(t *session.Target) error { return t.Subscribe(ctx, b.to) })

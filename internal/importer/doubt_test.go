@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"mailark/internal/imaptest"
@@ -45,7 +47,9 @@ func through(t *testing.T, opts *Options, s *imaptest.Server, edit func([]byte) 
 			}()
 		}
 	}()
-	opts.Target.Port = ln.Addr().(*net.TCPAddr).Port
+	addr, err := netip.ParseAddrPort(ln.Addr().String())
+	must(t, err)
+	opts.Target.Port = int(addr.Port())
 }
 
 // once makes one fault of one APPEND.
@@ -66,9 +70,9 @@ func TestShortList(t *testing.T) {
 	s.SetFaults(imaptest.Faults{Append: once(3, imaptest.AppendStoreDrop)})
 	opts := options(t, dir, s)
 	data := regexp.MustCompile(`^\* \d+ FETCH .*RFC822\.SIZE`)
-	drop := true
+	var whole atomic.Bool
 	through(t, &opts, s, func(line []byte) []byte {
-		if drop && data.Match(line) {
+		if !whole.Load() && data.Match(line) {
 			return nil
 		}
 		return line
@@ -86,7 +90,7 @@ func TestShortList(t *testing.T) {
 	if sum, _ := Run(t.Context(), opts); sum.ExitCode() != 3 || appends(s) > 0 {
 		t.Errorf("ledger lost: exit %d, %d APPENDs", sum.ExitCode(), appends(s))
 	}
-	drop = false
+	whole.Store(true)
 	runWant(t, opts, "5=0+2+3+0+0+0", 0)
 	sameMail(t, s, "INBOX", msgs)
 }
@@ -131,7 +135,7 @@ func TestHeaderAdded(t *testing.T) {
 				}
 				m := imaptest.Message{Octets: []byte(added), InternalDate: day(500)}
 				if keepDate {
-					m.InternalDate = msgs[2].date
+					m = imaptest.Message{Octets: []byte("Subject: a notice in its place\r\n\r\nx\r\n"), InternalDate: msgs[2].date}
 				}
 				s.Account("user").AddMessage("INBOX", m)
 				return imaptest.AppendDrop
@@ -232,4 +236,23 @@ func TestNewNumbersEachTime(t *testing.T) {
 	if sum, _ := Run(t.Context(), opts); !errors.Is(sum.Err, ErrGaveUp) {
 		t.Errorf("%s: %v", numbers(sum.Total()), sum.Err)
 	}
+}
+
+// TestAnotherImport: somebody else brings the same mail meanwhile, which shows when the connection is made
+// anew.
+func TestAnotherImport(t *testing.T) {
+	msgs := mails("m", 100)
+	dir := newArchive(t, boxSpec{path: []string{"INBOX"}, msgs: msgs})
+	s := newServer(t, imaptest.ServerOptions{})
+	s.SetFaults(imaptest.Faults{Append: func(a imaptest.AppendCall) imaptest.AppendFault {
+		if a.N != 3 {
+			return imaptest.AppendOK
+		}
+		for _, m := range msgs[50:] {
+			s.Account("user").AddMessage("INBOX", imaptest.Message{Octets: []byte(m.octets), InternalDate: m.date})
+		}
+		return imaptest.AppendDrop
+	}})
+	runWant(t, options(t, dir, s), "100=0+50+50+0+0+0", 0)
+	sameMail(t, s, "INBOX", msgs)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -237,12 +238,11 @@ func (a *account) claim(at receipt) error {
 	return nil
 }
 
-// target is where an archive mailbox went in an earlier run.
-func (l *ledger) target(dir string) (to string, ok bool) {
+// targets is where the archive's mailboxes went in earlier runs, by directory.
+func (l *ledger) targets() map[string]string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	to, ok = l.mapped[dir]
-	return to, ok
+	return maps.Clone(l.mapped)
 }
 
 // mapMailboxes notes where mailboxes go, durably. Known ones cost nothing.

@@ -76,7 +76,7 @@ func TestLedgerReplay(t *testing.T) {
 	if got := dump(l); got != want {
 		t.Errorf("read back:\n%s\nwant:\n%s", got, want)
 	}
-	if to, ok := l.target("Maildir/.A"); !ok || to != "B" {
+	if to := l.targets()["Maildir/.A"]; to != "B" {
 		t.Errorf("mapped to %q", to)
 	}
 	if !l.isClaimed("INBOX", receipt{9, 100}) || l.isClaimed("INBOX", receipt{8, 100}) || l.isClaimed("X", receipt{9, 7}) {

@@ -87,6 +87,8 @@ type entry struct {
 	status status
 	at     receipt // of stored and adopted
 	text   string  // of refused
+
+	altered bool // adopted in this run, with other octets; not in the ledger
 }
 
 // source names the message for people, and for a later look into the archive.

@@ -2,8 +2,10 @@ package importer
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -56,4 +58,28 @@ func escape(s, also string) string {
 		}
 	}
 	return b.String()
+}
+
+// realPath is the file a path leads to, whether it is there yet or not: two names of one ledger must
+// find the same lock.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	for range 40 {
+		to, err := os.Readlink(path)
+		if err != nil { // no link, or nothing there
+			dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+			if err != nil {
+				return path, nil // it will be made, or the error will come up there
+			}
+			return filepath.Join(dir, filepath.Base(path)), nil
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
+	}
+	return "", errors.New("too many symbolic links")
 }

@@ -8,7 +8,10 @@ import (
 	"slices"
 )
 
-// replay reads all whole lines and returns where they end.
+// replay reads all whole lines and returns where they end. A power cut may leave pages of NULs, or none,
+// among octets that were not yet synced, and all that was synced lies before the last intents. So the first
+// line with a NUL ends the ledger, as a torn one does, if no intent stands after it: the intents whose
+// results are lost by that are in doubt, and will be looked for.
 func (l *ledger) replay(r io.Reader, who identity) (end int64, err error) {
 	lines := newLineReader(r)
 	for n := 1; ; n++ {
@@ -22,8 +25,12 @@ func (l *ledger) replay(r io.Reader, who identity) (end int64, err error) {
 		if errors.Is(err, ErrLedgerOther) {
 			return 0, err
 		}
+		if err != nil && n > 1 && lines.unsynced(data) {
+			return end, nil
+		}
 		if err != nil {
-			return 0, fmt.Errorf("%w: line %d: %w", ErrLedgerDamaged, n, err)
+			return 0, fmt.Errorf("%w: line %d: %w (if you move the file away, mail that is in the target is "+
+				"recognised by its octets)", ErrLedgerDamaged, n, err)
 		}
 		end += int64(len(data)) + 1
 	}
@@ -114,5 +121,32 @@ func (lr *lineReader) next() ([]byte, error) {
 		} else if err != nil {
 			return nil, err
 		}
+	}
+}
+
+// unsynced reports whether a line that cannot be read is what a power cut left: it, or the line that
+// was too long to be read, holds NULs, and no line comes after it that was synced before others were written.
+func (lr *lineReader) unsynced(bad []byte) bool {
+	rest := io.MultiReader(bytes.NewReader(lr.buf[lr.used:]), lr.r)
+	if lr.eof {
+		rest = bytes.NewReader(lr.buf[lr.used:])
+	}
+	if bytes.IndexByte(bad, 0) < 0 && bytes.IndexByte(lr.buf[lr.used:], 0) < 0 {
+		return false
+	}
+	const overlap = 64
+	buf := make([]byte, overlap, 64<<10)
+	for {
+		n, err := io.ReadFull(rest, buf[overlap:cap(buf)])
+		window := buf[:overlap+n]
+		for _, kind := range []string{lineIntent, lineMailbox, lineLedger} {
+			if bytes.Contains(window, []byte(`{"t":"`+kind+`"`)) {
+				return false
+			}
+		}
+		if err != nil {
+			return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		}
+		copy(buf, window[len(window)-overlap:])
 	}
 }

@@ -25,7 +25,6 @@ type link struct {
 	appends  int             // begun on this connection
 	failures int             // in a row, without progress
 	dialled  bool            // once was connected
-	achieved int             // messages settled or fetched in this run
 }
 
 func newLink(opts *Options) *link {
@@ -90,7 +89,7 @@ func (l *link) do(ctx context.Context, f func(*session.Target) error) error {
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case !lost(err) && !temporary(err):
+		case !lost(err) && !patience(err):
 			return err
 		}
 		if lost(err) {
@@ -119,7 +118,6 @@ func (l *link) pause(ctx context.Context, cause error) error {
 
 // progress says that something has been achieved since the last failure.
 func (l *link) progress() {
-	l.achieved++
 	l.failures = 0
 }
 
@@ -146,8 +144,8 @@ func patience(err error) bool {
 // temporary reports whether to wait and try again on this connection.
 func temporary(err error) bool {
 	var e *session.Error
-	return errors.Is(err, errRefusing) ||
-		errors.As(err, &e) && e.Scope != session.ScopeSession && e.Class != session.ClassFinal
+	return errors.Is(err, errRefusing) || patience(err) ||
+		errors.As(err, &e) && e.Scope == session.ScopeMessage && e.Class == session.ClassRetry
 }
 
 // fullWords reports whether a refusal is for want of room, by the words of servers that give no code.

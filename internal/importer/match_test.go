@@ -259,10 +259,7 @@ func TestAssignNames(t *testing.T) {
 			m.Dir = strings.Join(path, "/")
 			list = append(list, &wanted{mbox: m, name: m.Name()})
 		}
-		assignNames(list, newPlace(tt.delim, tt.prefix, tt.have), func(dir string) (string, bool) {
-			to, ok := tt.known[dir]
-			return to, ok
-		})
+		assignNames(list, newPlace(tt.delim, tt.prefix, tt.have), tt.known)
 		for i, w := range list {
 			if w.to != tt.want[i] {
 				t.Errorf("%s: %q became %q, want %q", tt.name, tt.boxes[i], w.to, tt.want[i])

@@ -119,16 +119,25 @@ type namer struct {
 }
 
 // assignNames sets to, role and exists of every mailbox in the list, and returns notes for people
-// on names that had to change. known tells where mailboxes went in earlier runs.
-func assignNames(list []*wanted, p *place, known func(dir string) (string, bool)) []string {
+// on names that had to change. The list is all mailboxes of the archive, so that a name does not hang on
+// which of them are chosen. known is where mailboxes went in earlier runs, by directory; also those
+// that are not in the list keep their names.
+func assignNames(list []*wanted, p *place, known map[string]string) []string {
 	n := &namer{place: p, levels: make(map[string]*level), taken: make(map[string]*level)}
 	order := n.grow(list)
+	listed := make(map[string]bool)
 	for _, l := range order {
 		if l.box == nil {
 			continue
 		}
-		if to, ok := known(l.box.mbox.Dir); ok && n.taken[to] == nil {
+		listed[l.box.mbox.Dir] = true
+		if to := known[l.box.mbox.Dir]; to != "" && n.taken[to] == nil {
 			n.take(l, to)
+		}
+	}
+	for dir, to := range known {
+		if !listed[dir] && n.taken[to] == nil {
+			n.taken[to] = &level{to: to}
 		}
 	}
 	for _, l := range order {
@@ -227,7 +236,7 @@ func (n *namer) byOwnName(l *level) {
 		to = fmt.Sprintf("%s%s (%d)", base, own, i)
 	}
 	n.take(l, foldInbox(to))
-	if l.box != nil && to != base+l.name {
+	if l.box != nil && l.box.chosen && to != base+l.name {
 		n.notes = append(n.notes, fmt.Sprintf("%s is %s on the target: its own name cannot be used there",
 			l.box.name, to))
 	}

@@ -19,6 +19,7 @@ type wanted struct {
 	to     string // on the target
 	role   string // to be asked for when it is created
 	exists bool
+	chosen bool // for this run
 }
 
 // octets is the sum of all sizes.
@@ -29,8 +30,8 @@ func (w *wanted) octets() (sum int64) {
 	return sum
 }
 
-// choose picks the mailboxes to upload: those that were listed at the last look or hold mail, as
-// far as the globs let them, INBOX first, then in the order of the archive. Errors: ErrUsage.
+// choose lists the mailboxes that can be uploaded, those that were listed at the last look or hold mail:
+// INBOX first, then in the order of the archive. Those the globs let through are chosen. Errors: ErrUsage.
 func choose(cat *archive.Catalog, opts *Options) ([]*wanted, error) {
 	set := glob.NewSet(opts.Include, opts.Exclude)
 	var list []*wanted
@@ -39,10 +40,7 @@ func choose(cat *archive.Catalog, opts *Options) ([]*wanted, error) {
 		if len(msgs) == 0 && (!mbox.Listed || !selectable(mbox)) {
 			continue
 		}
-		if !set.Has(mbox.Name()) {
-			continue
-		}
-		w := &wanted{mbox: mbox, name: mbox.Name(), items: make([]*item, len(msgs))}
+		w := &wanted{mbox: mbox, name: mbox.Name(), items: make([]*item, len(msgs)), chosen: set.Has(mbox.Name())}
 		for i, msg := range msgs {
 			date, dropped := validDate(msg.InternalDate)
 			w.items[i] = &item{msg: msg, date: date}
@@ -102,6 +100,14 @@ func messages(cat *archive.Catalog, mailbox uint32, gone bool) []*archive.Messag
 		return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.UID, b.UID))
 	})
 	return all
+}
+
+// goneMessages counts what messages leaves out if gone is not asked for, in all mailboxes.
+func goneMessages(cat *archive.Catalog) (n int) {
+	for _, mbox := range cat.Mailboxes() {
+		n += len(messages(cat, mbox.ID, true)) - len(messages(cat, mbox.ID, false))
+	}
+	return n
 }
 
 // surplus is what is in more of which have has no partner with the same octets.

@@ -48,7 +48,9 @@ func (b *box) blame() {
 		if f.item.state != todo || f.item.entry == nil {
 			continue
 		}
-		f.item.losses++
+		if f.item.losses++; f.item.losses == 1 && f.item.noes == 0 {
+			f.item.passed = b.taken
+		}
 		if f.alone {
 			f.item.alone++
 		}
@@ -132,7 +134,7 @@ func (b *box) conclude(ctx context.Context, s *search, cl *claim) error {
 		b.opts.Log.Warn("message in doubt", "mailbox", b.name, "uid", it.msg.UID)
 		return nil
 	case it.alone >= maxAlone:
-		return b.refuse(it, describe(it))
+		it.down, it.text = true, describe(it)
 	}
 	return b.void(it)
 }

@@ -72,10 +72,12 @@ type MailboxResult struct {
 	Before   int    `json:"before"`   // uploaded or adopted by earlier runs
 	Uploaded int    `json:"uploaded"` // now
 	Adopted  int    `json:"adopted"`  // now: was there already
+	Altered  int    `json:"altered"`  // of Adopted: with other line ends, NULs or newlines at the end
 	Refused  int    `json:"refused"`  // by the server, now or earlier
 	Damaged  int    `json:"damaged"`  // cannot be read from the archive
 	Left     int    `json:"left"`     // to do
 	InDoubt  int    `json:"in_doubt"` // of Left: sent, and the target could not be asked
+	Missing  int    `json:"missing"`  // not there any more: taken in this run, or before the target numbered anew
 	Octets   int64  `json:"octets"`   // uploaded now
 
 	KeywordsDropped map[string]int `json:"keywords_dropped,omitempty"` // the target takes no such keyword
@@ -104,6 +106,8 @@ func (r *MailboxResult) add(o *MailboxResult) {
 	r.Damaged += o.Damaged
 	r.Left += o.Left
 	r.InDoubt += o.InDoubt
+	r.Missing += o.Missing
+	r.Altered += o.Altered
 	r.Octets += o.Octets
 }
 
@@ -127,7 +131,7 @@ func (s *Summary) ExitCode() int {
 		return ExitCode(s.Err)
 	}
 	total := s.Total()
-	if total.Refused+total.Damaged > 0 || total.Left > 0 && !s.DryRun {
+	if total.Refused+total.Damaged+total.Missing > 0 || total.Left > 0 && !s.DryRun {
 		return exitPartial
 	}
 	for i := range s.Mailboxes {
@@ -221,7 +225,7 @@ func (s *Summary) printTable(p *printer) {
 		total.Left, fmt.Sprintf("total of %d", len(s.Mailboxes)))
 	p.linef("")
 	if !s.DryRun {
-		p.linef("%d octets uploaded in %v", total.Octets, s.Duration.Round(time.Millisecond))
+		p.linef("%s (%s) uploaded in %v", plural(total.Uploaded, "message"), size(total.Octets), s.Duration.Round(time.Millisecond))
 	}
 	p.linef("ledger: %s", printable(s.Ledger))
 }
@@ -232,6 +236,9 @@ func (s *Summary) printProblems(p *printer) {
 	}
 	p.linef("")
 	p.linef("Not uploaded:")
+	if s.Total().Refused > 0 {
+		p.linef("  (--retry-refused sends again what was refused in earlier runs)")
+	}
 	for _, m := range s.Problems {
 		when := ""
 		if m.Earlier {
@@ -250,6 +257,10 @@ func (s *Summary) printNotes(p *printer) {
 		}
 		notes = append(notes, dropped(r.Name, "keyword", r.KeywordsDropped)...)
 		notes = append(notes, dropped(r.Name, "flag", r.FlagsDropped)...)
+		if r.Altered > 0 {
+			notes = append(notes, fmt.Sprintf("%s: %s found there already, with other line ends than in the archive",
+				r.Name, plural(r.Altered, "message")))
+		}
 		if r.DatesDropped > 0 {
 			notes = append(notes, fmt.Sprintf("%s: %d dates cannot be said in IMAP and were left out",
 				r.Name, r.DatesDropped))
@@ -277,10 +288,17 @@ func (s *Summary) verdict() string {
 		return "Ended early: " + printable(s.Reason)
 	case s.DryRun:
 		return fmt.Sprintf("%d messages would be uploaded, or found there. Nothing was sent.", total.Left)
+	case total.Missing > 0:
+		return fmt.Sprintf("Not complete: of what was uploaded, %s not there any more: see above.",
+			plural(total.Missing, "message")+map[bool]string{true: " is", false: " are"}[total.Missing == 1])
 	case s.ExitCode() == exitPartial:
 		return "Finished, but not everything was uploaded: see above."
 	}
-	return fmt.Sprintf("Complete: all %d messages were uploaded or were there already.", total.Wanted)
+	if s.Source != "" {
+		return fmt.Sprintf("Complete as far as the archive goes: all %s messages in it were uploaded or were there already.",
+			count(total.Wanted))
+	}
+	return fmt.Sprintf("Complete: all %s messages were uploaded or were there already.", count(total.Wanted))
 }
 
 // dropped is a note per name that was left out, in order of name.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"mailark/archive"
 	"mailark/internal/session"
@@ -23,9 +22,10 @@ type run struct {
 	prog   Progress
 	shapes map[archive.Sum]*digest // of messages in the archive, as far as they were needed
 
-	taken  int   // messages the target has taken in this run
-	streak int   // messages it has refused since it last took one
-	halted error // why mailboxes were given up for now, of all
+	taken  int               // messages the target has taken in this run
+	streak int               // messages it has refused since it last took one
+	owners map[string]string // directory of the mailbox a target mailbox is for
+	halted error             // why mailboxes were given up for now, of all
 }
 
 // Run uploads an archive. The Summary is never nil; it tells what was done also when the run ended
@@ -65,7 +65,7 @@ func (r *run) prepare(ctx context.Context) error {
 		return err
 	}
 	r.sum.Source = sourceState(&r.arc.Catalog)
-	list, err := choose(&r.arc.Catalog, &r.opts)
+	all, err := choose(&r.arc.Catalog, &r.opts)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,12 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.look(ctx); err != nil {
 		return err
 	}
-	r.sum.Notes = assignNames(list, r.place, r.led.target)
+	r.sum.Notes = assignNames(all, r.place, r.led.targets())
+	list := r.keepChosen(all)
+	if n := goneMessages(&r.arc.Catalog); n > 0 && !r.opts.IncludeGone {
+		r.note("%s had left the old server when it was last copied and %s left out (--include-gone takes them too)",
+			plural(n, "message"), map[bool]string{true: "was", false: "were"}[n == 1])
+	}
 	r.sum.Mailboxes = make([]MailboxResult, len(list))
 	for i, w := range list {
 		r.sum.Mailboxes[i] = MailboxResult{
@@ -96,13 +101,31 @@ func (r *run) prepare(ctx context.Context) error {
 	return nil
 }
 
+// keepChosen leaves out what is not for this run, and says so. Names that are in use stay known.
+func (r *run) keepChosen(all []*wanted) []*wanted {
+	r.owners = make(map[string]string)
+	for dir, to := range r.led.targets() {
+		r.owners[to] = dir
+	}
+	var list []*wanted
+	for _, w := range all {
+		r.owners[w.to] = w.mbox.Dir
+		if w.chosen {
+			list = append(list, w)
+			continue
+		}
+		r.note("%s was left out (--mailbox, --exclude): %s", w.name, plural(len(w.items), "message"))
+	}
+	return list
+}
+
 func (r *run) openLedger() error {
 	host := targetHost(&r.opts.Target)
 	path := r.opts.Ledger
 	if path == "" {
 		path = ledgerPath(r.opts.Archive, r.opts.Target.User, host)
 	}
-	path, err := filepath.Abs(path)
+	path, err := realPath(path)
 	if err != nil {
 		return fmt.Errorf("open ledger: %w", err)
 	}
@@ -135,6 +158,9 @@ func (r *run) work(ctx context.Context) error {
 		return err
 	}
 	for _, b := range r.boxes {
+		if b.res.Reason != "" {
+			continue
+		}
 		r.prog.Mailbox = b.name
 		if err := b.fill(ctx); err != nil {
 			return errors.Join(err, r.halted)

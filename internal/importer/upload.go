@@ -24,7 +24,7 @@ const (
 	batchOctets   = 8 << 20
 
 	maxLosses = 3 // connections a message is blamed for, before it is sent alone
-	maxAlone  = 2 // of these, ones that carried nothing else, before it is refused
+	maxAlone  = 2 // of these, ones that carried nothing else, before it is not sent again
 	maxNoes   = 2 // answers that mean no, before a message counts as one that is not taken
 	maxWaits  = 4 // the same for answers that ask for another try
 
@@ -98,7 +98,9 @@ func (b *box) upload(ctx context.Context) error {
 // batches cuts what is to do into batches, in order; those the server has not taken come last.
 // Suspects get one each.
 func (b *box) batches() []*batch {
-	queue := slices.DeleteFunc(slices.Clone(b.items), func(it *item) bool { return it.state != todo || it.entry != nil })
+	queue := slices.DeleteFunc(slices.Clone(b.items), func(it *item) bool {
+		return it.state != todo || it.entry != nil || it.alone >= maxAlone
+	})
 	slices.SortStableFunc(queue, func(a, b *item) int { return cmp.Compare(a.rank(), b.rank()) })
 	var list []*batch
 	var last *batch
@@ -334,11 +336,6 @@ func (u *upload) refusedWith(it *item, err error) error {
 		u.stop(errCreate)
 		return u.void(it)
 	}
-	if !it.bare && e.Class == session.ClassFinal && hasKeywords(u.filter.choose(it.msg.Flags, false).send) {
-		it.bare = true
-		u.opts.Log.Info("sending again without keywords", "mailbox", u.name, "uid", it.msg.UID, "reason", err)
-		return u.void(it)
-	}
 	return u.notTaken(it, e)
 }
 
@@ -358,6 +355,14 @@ func (u *upload) notTaken(it *item, e *session.Error) error {
 	if it.noes++; it.noes == 1 {
 		it.passed = u.taken
 	}
+	if !waits && !it.bare && hasKeywords(u.filter.choose(it.msg.Flags, false).send) {
+		it.bare = true
+		u.opts.Log.Info("sending again without keywords", "mailbox", u.name, "uid", it.msg.UID, "reason", e)
+		if u.streak%maxStreak == 0 {
+			u.stop(errBare)
+		}
+		return u.void(it)
+	}
 	if it.down = it.noes >= limit; it.down && u.taken > it.passed {
 		return u.refuse(it, it.text)
 	}
@@ -367,7 +372,7 @@ func (u *upload) notTaken(it *item, e *session.Error) error {
 	case u.streak%maxStreak == 0 && fullWords(it.text):
 		u.stop(fmt.Errorf("%w: %s", ErrTargetFull, it.text))
 	case u.streak%maxStreak == 0:
-		u.stop(fmt.Errorf("%w: %d in a row", errRefusing, u.streak))
+		u.stop(fmt.Errorf("%w: %d in a row (the server says: %s)", errRefusing, u.streak, it.text))
 	}
 	return u.void(it)
 }
