@@ -7,6 +7,7 @@ import (
 	"mailark/archive"
 	"mailark/internal/cli"
 	"mailark/internal/glob"
+	"mailark/internal/humane"
 )
 
 type extract struct {
@@ -99,6 +100,6 @@ func (e *extract) print(out *cli.Printer, dir string, r archive.ExtractResult) (
 		out.Linef("damaged, not written: %s uid %d: %s", d.Mailbox, d.UID, d.Reason)
 	}
 	out.Linef("%s in %s, %s written to %s", counted(r.Messages, "message", "messages"),
-		counted(r.Mailboxes, "mailbox", "mailboxes"), cli.Octets(r.Octets), dir)
+		counted(r.Mailboxes, "mailbox", "mailboxes"), humane.Octets(r.Octets), dir)
 	return exit, out.Err()
 }

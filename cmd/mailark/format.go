@@ -7,6 +7,7 @@ import (
 
 	"mailark/archive"
 	"mailark/internal/cli"
+	"mailark/internal/humane"
 )
 
 // findMailboxes returns the mailboxes with a name, decoded or as on the wire. There can be several
@@ -74,5 +75,5 @@ func counted(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return cli.Count(n) + " " + many
+	return humane.Count(n) + " " + many
 }

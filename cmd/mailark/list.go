@@ -8,6 +8,7 @@ import (
 
 	"mailark/archive"
 	"mailark/internal/cli"
+	"mailark/internal/humane"
 	"mailark/internal/spool"
 )
 
@@ -117,11 +118,11 @@ func (l *list) mailboxes(out *cli.Printer, r *archive.Reader) {
 		if !s.Listed {
 			name += "   (no longer on the server)"
 		}
-		out.Linef(mailboxLine, cli.Count(s.Messages), cli.Octets(s.Octets), day(s.Oldest), day(s.Newest),
+		out.Linef(mailboxLine, humane.Count(s.Messages), humane.Octets(s.Octets), day(s.Oldest), day(s.Newest),
 			dash(strings.TrimPrefix(s.Role, `\`)), name)
 	}
 	if !l.json {
-		out.Linef(mailboxLine, cli.Count(messages), cli.Octets(octets), "", "", "",
+		out.Linef(mailboxLine, humane.Count(messages), humane.Octets(octets), "", "", "",
 			"in "+counted(len(boxes), "mailbox", "mailboxes"))
 	}
 }
@@ -168,7 +169,7 @@ func (l *list) message(out *cli.Printer, m *archive.Mailbox, msg *archive.Messag
 		if msg.Gone {
 			gone = "  (gone)"
 		}
-		out.Linef("%10d  %-16s  %9s  %-5s  %s%s", msg.UID, minute(msg.InternalDate), cli.Octets(msg.Size),
+		out.Linef("%10d  %-16s  %9s  %-5s  %s%s", msg.UID, minute(msg.InternalDate), humane.Octets(msg.Size),
 			letters(msg.Flags), text, gone)
 		return
 	}

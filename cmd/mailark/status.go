@@ -7,6 +7,7 @@ import (
 
 	"mailark/archive"
 	"mailark/internal/cli"
+	"mailark/internal/humane"
 )
 
 // runsShown is how many runs status tells about.
@@ -144,11 +145,11 @@ func (s *status) print(out *cli.Printer) {
 	out.Linef("created    %s", s.Created.Format("2006-01-02 15:04"))
 	gone := ""
 	if s.Gone > 0 {
-		gone = " (" + cli.Count(s.Gone) + " of them no longer on the server)"
+		gone = " (" + humane.Count(s.Gone) + " of them no longer on the server)"
 	}
 	out.Linef("mail       %s%s in %s, %s", counted(s.Messages, "message", "messages"), gone,
-		counted(s.Mailboxes, "mailbox", "mailboxes"), cli.Octets(s.Octets))
-	out.Linef("on disk    %s, %s distinct messages", cli.Octets(s.Disk), cli.Count(s.Distinct))
+		counted(s.Mailboxes, "mailbox", "mailboxes"), humane.Octets(s.Octets))
+	out.Linef("on disk    %s, %s distinct messages", humane.Octets(s.Disk), humane.Count(s.Distinct))
 	for _, run := range s.Runs {
 		text := "did not end"
 		if run.End != nil {
@@ -162,7 +163,7 @@ func (s *status) print(out *cli.Printer) {
 	for _, m := range s.Missing {
 		where := m.Mailbox
 		if m.UID > 0 {
-			where += " uid " + cli.Count(m.UID)
+			where += " uid " + humane.Count(m.UID)
 		}
 		if where != "" {
 			where += ": "

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/text/encoding/htmlindex"
 
-	"mailark/internal/cli"
+	"mailark/internal/humane"
 )
 
 const (
@@ -35,7 +35,7 @@ func readSubject(r io.Reader) string {
 	if text, err := words.DecodeHeader(raw); err == nil && utf8.ValidString(text) {
 		raw = text
 	}
-	return cli.Printable(strings.Join(strings.Fields(raw), " "))
+	return humane.Printable(strings.Join(strings.Fields(raw), " "))
 }
 
 // rawSubject is the unfolded value of the first Subject field (RFC 5322, sections 2.2 and 2.2.3).

@@ -6,6 +6,7 @@ import (
 
 	"mailark/archive"
 	"mailark/internal/cli"
+	"mailark/internal/humane"
 )
 
 func verifyCommand() *cli.Command {
@@ -49,7 +50,7 @@ func printVerify(w io.Writer, r *archive.VerifyResult) error {
 		out.Linef("damaged: %s uid %d: %s", d.Mailbox, d.UID, d.Reason)
 	}
 	out.Linef("%s messages, %s of mail in %s frames read",
-		cli.Count(r.Messages), cli.Octets(r.Octets), cli.Count(r.Frames))
+		humane.Count(r.Messages), humane.Octets(r.Octets), humane.Count(r.Frames))
 	if r.Unfinished > 0 {
 		out.Linef("%s in the segments not in the catalog yet: the next export adds that, nothing is missing",
 			counted(r.Unfinished, "commit is", "commits are"))

@@ -9,6 +9,8 @@ import (
 
 	"github.com/vbauerster/mpb/v8"
 	"golang.org/x/term"
+
+	"mailark/internal/humane"
 )
 
 // Console is the user's end of a program: streams, environment, and the program's name for messages.
@@ -33,14 +35,14 @@ func newConsole(name string) *Console {
 // Notef writes one line to stderr, after the program's name.
 func (c *Console) Notef(format string, args ...any) {
 	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ")
-	_, _ = fmt.Fprintf(c.Stderr, "%s: %s\n", c.Name, Printable(text))
+	_, _ = fmt.Fprintf(c.Stderr, "%s: %s\n", c.Name, humane.Printable(text))
 }
 
 // report says what went wrong and what to do about it.
 func (c *Console) report(err error) {
 	c.Notef("%v", err)
 	if h := hint(err); h != "" {
-		_, _ = fmt.Fprintf(c.Stderr, "  %s\n", Printable(h))
+		_, _ = fmt.Fprintf(c.Stderr, "  %s\n", humane.Printable(h))
 	}
 }
 

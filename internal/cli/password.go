@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"mailark/internal/humane"
 )
 
 // passwordLimit bounds what is read from a file or a command, octets.
@@ -42,7 +44,7 @@ func (c *Connection) password(con *Console) (passwordFunc, error) {
 		return nil, err
 	}
 	return once(func(ctx context.Context) (string, error) {
-		return tty.ask(ctx, fmt.Sprintf("Password for %s at %s: ", Printable(c.User), c.Host))
+		return tty.ask(ctx, fmt.Sprintf("Password for %s at %s: ", humane.Printable(c.User), c.Host))
 	}), nil
 }
 

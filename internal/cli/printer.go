@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+
+	"mailark/internal/humane"
 )
 
 // Printer writes results to stdout and remembers the first error, so that a full disk or a closed
@@ -18,7 +20,7 @@ func NewPrinter(w io.Writer) *Printer { return &Printer{w: w} }
 
 // Linef writes one line, made fit for a terminal.
 func (p *Printer) Linef(format string, args ...any) {
-	p.write(Printable(fmt.Sprintf(format, args...)) + "\n")
+	p.write(humane.Printable(fmt.Sprintf(format, args...)) + "\n")
 }
 
 // JSON writes one value as one line of JSON.

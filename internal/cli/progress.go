@@ -7,6 +7,8 @@ import (
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+
+	"mailark/internal/humane"
 )
 
 // plainEvery is how often a line of progress is written where there is no terminal.
@@ -124,17 +126,17 @@ func (p *Progress) text() string {
 func describe(s Status, rate float64) string {
 	out := ""
 	if s.MessagesTotal > 0 || s.Messages > 0 {
-		out = Count(s.Messages) + of(Count(s.MessagesTotal), s.MessagesTotal) + " messages, "
+		out = humane.Count(s.Messages) + of(humane.Count(s.MessagesTotal), s.MessagesTotal) + " messages, "
 	}
-	out += Octets(s.Octets) + of(Octets(s.OctetsTotal), s.OctetsTotal)
+	out += humane.Octets(s.Octets) + of(humane.Octets(s.OctetsTotal), s.OctetsTotal)
 	if rate > 0 {
-		out += ", " + Octets(int64(rate)) + "/s"
+		out += ", " + humane.Octets(int64(rate)) + "/s"
 		if left := s.OctetsTotal - s.Octets; left > 0 && !s.Growing {
 			out += fmt.Sprintf(", %v left", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
 		}
 	}
 	if s.What != "" {
-		out += " (" + short(Printable(s.What), 30) + ")"
+		out += " (" + short(humane.Printable(s.What), 30) + ")"
 	}
 	return out
 }

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"mailark/archive"
+	"mailark/internal/humane"
 	"mailark/internal/session"
 )
 
@@ -225,7 +226,7 @@ func (s *Summary) printTable(p *printer) {
 		total.Left, fmt.Sprintf("total of %d", len(s.Mailboxes)))
 	p.linef("")
 	if !s.DryRun {
-		p.linef("%s (%s) uploaded in %v", plural(total.Uploaded, "message"), size(total.Octets), s.Duration.Round(time.Millisecond))
+		p.linef("%s (%s) uploaded in %v", humane.Plural(total.Uploaded, "message"), humane.Octets(total.Octets), s.Duration.Round(time.Millisecond))
 	}
 	p.linef("ledger: %s", printable(s.Ledger))
 }
@@ -259,7 +260,7 @@ func (s *Summary) printNotes(p *printer) {
 		notes = append(notes, dropped(r.Name, "flag", r.FlagsDropped)...)
 		if r.Altered > 0 {
 			notes = append(notes, fmt.Sprintf("%s: %s found there already, with other line ends than in the archive",
-				r.Name, plural(r.Altered, "message")))
+				r.Name, humane.Plural(r.Altered, "message")))
 		}
 		if r.DatesDropped > 0 {
 			notes = append(notes, fmt.Sprintf("%s: %d dates cannot be said in IMAP and were left out",
@@ -290,15 +291,15 @@ func (s *Summary) verdict() string {
 		return fmt.Sprintf("%d messages would be uploaded, or found there. Nothing was sent.", total.Left)
 	case total.Missing > 0:
 		return fmt.Sprintf("Not complete: of what was uploaded, %s not there any more: see above.",
-			plural(total.Missing, "message")+map[bool]string{true: " is", false: " are"}[total.Missing == 1])
+			humane.Plural(total.Missing, "message")+map[bool]string{true: " is", false: " are"}[total.Missing == 1])
 	case s.ExitCode() == exitPartial:
 		return "Finished, but not everything was uploaded: see above."
 	}
 	if s.Source != "" {
 		return fmt.Sprintf("Complete as far as the archive goes: all %s messages in it were uploaded or were there already.",
-			count(total.Wanted))
+			humane.Count(total.Wanted))
 	}
-	return fmt.Sprintf("Complete: all %s messages were uploaded or were there already.", count(total.Wanted))
+	return fmt.Sprintf("Complete: all %s messages were uploaded or were there already.", humane.Count(total.Wanted))
 }
 
 // dropped is a note per name that was left out, in order of name.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"mailark/archive"
+	"mailark/internal/humane"
 	"mailark/internal/session"
 )
 
@@ -82,7 +83,7 @@ func (r *run) prepare(ctx context.Context) error {
 	list := r.keepChosen(all)
 	if n := goneMessages(&r.arc.Catalog); n > 0 && !r.opts.IncludeGone {
 		r.note("%s had left the old server when it was last copied and %s left out (--include-gone takes them too)",
-			plural(n, "message"), map[bool]string{true: "was", false: "were"}[n == 1])
+			humane.Plural(n, "message"), map[bool]string{true: "was", false: "were"}[n == 1])
 	}
 	r.sum.Mailboxes = make([]MailboxResult, len(list))
 	for i, w := range list {
@@ -114,7 +115,7 @@ func (r *run) keepChosen(all []*wanted) []*wanted {
 			list = append(list, w)
 			continue
 		}
-		r.note("%s was left out (--mailbox, --exclude): %s", w.name, plural(len(w.items), "message"))
+		r.note("%s was left out (--mailbox, --exclude): %s", w.name, humane.Plural(len(w.items), "message"))
 	}
 	return list
 }

@@ -1,4 +1,5 @@
-package cli
+// Package humane writes numbers and foreign text for people.
+package humane
 
 import (
 	"fmt"
@@ -51,4 +52,16 @@ func Count[T int | int64 | uint32](n T) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// Plural writes a number with its noun, which is given for one.
+func Plural(n int, noun string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(noun, "x"):
+		noun += "es"
+	default:
+		noun += "s"
+	}
+	return Count(n) + " " + noun
 }
