@@ -50,9 +50,20 @@ func (e *stopError) Error() string { return e.err.Error() }
 func (e *stopError) Unwrap() error { return e.err }
 
 // mailboxError ends the mailbox in hand; the others go on.
-type mailboxError struct{ text string }
+type mailboxError struct {
+	text string
+	lost bool // it was because the connection was lost again and again
+}
 
 func (e *mailboxError) Error() string { return e.text }
+
+// Unwrap is ErrGaveUp if the connection was lost again and again.
+func (e *mailboxError) Unwrap() error {
+	if e.lost {
+		return ErrGaveUp
+	}
+	return nil
+}
 
 // words is what to tell people about an error: the server's own words, if it said any.
 func words(err error) string {

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"mailark/archive"
-	"mailark/internal/glob"
 	"mailark/internal/session"
 	"mailark/internal/spool"
 )
@@ -25,8 +26,12 @@ type export struct {
 	reader  *archive.Reader  // in a dry run, if there is an archive
 	catalog *archive.Catalog // of the archive, or empty
 	begun   bool             // the archive has a record of this run
+	source  archive.Source   // as the archive names it
 	start   time.Time
 	result  *Result
+
+	lostInRow  int   // mailboxes in a row that were left because the connection was lost
+	miscounted error // FiguresErrors so far
 }
 
 // Run copies. The result is never nil and tells what was done, also when an error has ended the run
@@ -50,6 +55,7 @@ func newExport(options Options) *export {
 			free: make(chan *spool.Spool, spools), bodies: make(chan body, spools),
 			tick: opts.tick, progress: opts.Progress,
 		},
+		source: archive.Source{Host: sourceHost(&opts.Session), User: opts.Session.User},
 		result: &Result{Dir: opts.Dir, DryRun: opts.DryRun, Source: archive.Source{
 			Host: opts.Session.Host, User: opts.Session.User,
 		}},
@@ -61,13 +67,7 @@ func (x *export) run(ctx context.Context) error {
 	if err := x.openArchive(); err != nil {
 		return err
 	}
-	var listed []session.Mailbox
-	err := x.store.during(ctx, func(ctx context.Context) error {
-		return x.link.do(ctx, func(src *session.Source) (err error) {
-			listed, err = src.Mailboxes(ctx)
-			return err
-		})
-	})
+	listed, err := x.listMailboxes(ctx)
 	if err != nil {
 		return err
 	}
@@ -109,8 +109,8 @@ func (x *export) openArchive() error {
 		return fmt.Errorf("open archive %s: %w", x.opts.Dir, err)
 	}
 	begun := x.catalog.Info().Source
-	if !x.opts.OtherSource && !sameSource(begun, x.result.Source) {
-		return &SourceError{Archive: begun, Asked: x.result.Source}
+	if !x.opts.OtherSource && !x.isSource(begun) {
+		return &SourceError{Archive: begun, Asked: x.source}
 	}
 	return nil
 }
@@ -128,69 +128,21 @@ func mayBecomeArchive(dir string) bool {
 	return len(entries) == 0 || has("lock") && !has("archive.json")
 }
 
-func sameSource(a, b archive.Source) bool {
-	return strings.EqualFold(a.Host, b.Host) && strings.EqualFold(a.User, b.User)
+// isSource reports whether the account asked for is the one an archive was begun from. Archives of
+// old have no port for the loopback.
+func (x *export) isSource(begun archive.Source) bool {
+	return strings.EqualFold(begun.User, x.source.User) &&
+		(strings.EqualFold(begun.Host, x.source.Host) || strings.EqualFold(begun.Host, x.opts.Session.Host))
 }
 
-// choose applies the patterns. INBOX comes first, the others in the server's order.
-func (x *export) choose(listed []session.Mailbox) ([]source, error) {
-	set := glob.NewSet(x.opts.Include, x.opts.Exclude)
-	var chosen []source
-	for _, m := range listed {
-		info := mailboxInfo(&m)
-		if set.Has(info.Name()) {
-			chosen = append(chosen, source{Mailbox: m, info: info})
-		}
+// sourceHost names the source's host in the archive: with the port if it is the loopback, where
+// tunnels end, so that the port alone tells one server from another.
+func sourceHost(o *session.Options) string {
+	ip := net.ParseIP(o.Host)
+	if o.Port == 0 || !strings.EqualFold(o.Host, "localhost") && (ip == nil || !ip.IsLoopback()) {
+		return o.Host
 	}
-	if err := set.Unused(); err != nil {
-		return nil, &UsageError{fmt.Sprintf("%v; %s", err, knownNames(listed))}
-	}
-	if len(chosen) == 0 {
-		return nil, &UsageError{"the patterns leave no mailbox to copy"}
-	}
-	x.result.Skipped = len(listed) - len(chosen)
-	slices.SortStableFunc(chosen, func(a, b source) int {
-		return b2i(b.info.Name() == "INBOX") - b2i(a.info.Name() == "INBOX")
-	})
-	return chosen, nil
-}
-
-// knownNames tells a user who mistyped a name what there is.
-func knownNames(listed []session.Mailbox) string {
-	const some = 20
-	var names []string
-	for i := range listed {
-		info := mailboxInfo(&listed[i])
-		names = append(names, fmt.Sprintf("%q", info.Name()))
-	}
-	slices.Sort(names)
-	if len(names) > some {
-		names = append(names[:some], "…")
-	}
-	return "there are " + strings.Join(names, ", ")
-}
-
-// mailboxInfo is a LIST answer as the archive takes it.
-func mailboxInfo(m *session.Mailbox) archive.MailboxInfo {
-	return archive.MailboxInfo{
-		Path: levels(m.Name, m.Delim), Raw: m.Raw, Delim: m.Delim, Attrs: m.Attrs, Subscribed: m.Subscribed,
-	}
-}
-
-// levels splits a name. A delimiter at the end makes no level of its own; INBOX, which is compared
-// without case (RFC 9051, section 5.1), is always written in capitals.
-func levels(name, delim string) []string {
-	if strings.EqualFold(name, "INBOX") {
-		return []string{"INBOX"}
-	}
-	if delim == "" {
-		return []string{name}
-	}
-	path := strings.Split(name, delim)
-	for len(path) > 1 && path[len(path)-1] == "" {
-		path = path[:len(path)-1]
-	}
-	return path
+	return net.JoinHostPort(o.Host, strconv.Itoa(o.Port))
 }
 
 // beginRun makes the archive if there is none, and records that a run has begun.
@@ -200,7 +152,7 @@ func (x *export) beginRun() error {
 	}
 	if x.store.w == nil {
 		opts := x.opts.Archive
-		w, err := archive.Create(x.opts.Dir, x.result.Source, &opts)
+		w, err := archive.Create(x.opts.Dir, x.source, &opts)
 		if err != nil {
 			return fmt.Errorf("make archive %s: %w", x.opts.Dir, err)
 		}
@@ -209,69 +161,16 @@ func (x *export) beginRun() error {
 	for range spools {
 		x.store.free <- spool.New(x.store.w.SpoolDir())
 	}
-	if err := x.store.w.BeginRun(x.result.Source); err != nil {
+	if err := x.store.w.BeginRun(x.source); err != nil {
 		return fmt.Errorf("begin run: %w", err)
 	}
 	x.begun = true
 	return nil
 }
 
-// noteMailboxes records what LIST said and gives each chosen mailbox its number in the archive.
-func (x *export) noteMailboxes(listed []session.Mailbox, chosen []source) error {
-	if x.opts.DryRun {
-		for i := range chosen {
-			for _, m := range x.catalog.Mailboxes() {
-				if m.Raw == chosen[i].Raw {
-					chosen[i].id = m.ID
-				}
-			}
-		}
-		return nil
-	}
-	for i := range chosen {
-		m, err := x.store.w.SetMailbox(chosen[i].info)
-		if err != nil {
-			return fmt.Errorf("record mailbox %q: %w", chosen[i].info.Name(), err)
-		}
-		chosen[i].id = m.ID
-	}
-	return x.noteUnlisted(listed)
-}
-
-// noteUnlisted records which mailboxes have left the server. It looks at all that are listed, not
-// only at those chosen.
-func (x *export) noteUnlisted(listed []session.Mailbox) error {
-	there := make(map[string]bool, len(listed))
-	others := 0
-	for _, m := range listed {
-		there[m.Raw] = true
-		others += b2i(!strings.EqualFold(m.Raw, "INBOX"))
-	}
-	var gone []*archive.Mailbox
-	for _, m := range x.catalog.Mailboxes() {
-		if m.Listed && !there[m.Raw] {
-			gone = append(gone, m)
-		}
-	}
-	if len(gone) > 0 && others == 0 {
-		x.result.Changed = append(x.result.Changed, fmt.Sprintf(
-			"the server lists nothing but INBOX, where there were %s other mailboxes; they were not marked as gone", count(len(gone))))
-		return nil
-	}
-	for _, m := range gone {
-		if err := x.store.w.SetUnlisted(m.ID); err != nil {
-			return fmt.Errorf("record that mailbox %q is gone: %w", m.Name(), err)
-		}
-		x.result.Unlisted = append(x.result.Unlisted, m.Name())
-	}
-	return nil
-}
-
 // copyAll copies the mailboxes one after the other.
 func (x *export) copyAll(ctx context.Context, chosen []source) error {
-	chosen = slices.DeleteFunc(chosen, func(s source) bool {
-		return s.info.HasAttr(`\Noselect`) || s.info.HasAttr(`\NonExistent`)
-	})
+	chosen = x.selectable(chosen)
 	x.store.at.MailboxesOf = len(chosen)
 	for _, from := range chosen {
 		if ctx.Err() != nil {
@@ -284,7 +183,7 @@ func (x *export) copyAll(ctx context.Context, chosen []source) error {
 	}
 	x.store.at.Mailbox = ""
 	x.store.progress(x.store.at)
-	return nil
+	return x.miscounted
 }
 
 // finish ends the run in the archive and completes the result. What came whole is committed whatever

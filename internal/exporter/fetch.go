@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"mailark/archive"
+	"mailark/internal/humane"
 	"mailark/internal/session"
 	"mailark/internal/spool"
 )
@@ -31,7 +33,12 @@ type fetcher struct {
 	cut      *want            // whose literal was cut short
 	failed   error            // of our own side
 	dry      int              // requests in a row answered by a call for patience
+	trusted  int              // messages that came short, and with the same octets when asked for again
+	untold   int              // messages of the request under way that came short and await that
+	wants    []*want          // all
+	opened   int              // link.opened when the mailbox was last listed
 	looked   bool             // has looked once what is still listed
+	doubt    string           // why a later look at the mailbox was not believed
 	vanished []*want
 }
 
@@ -43,7 +50,8 @@ func (f *fetcher) run(ctx context.Context) error {
 			return err
 		}
 		f.sched.report(portion, how, suspect, text)
-		if how != lost && !f.looked && len(f.sched.undelivered(portion)) > 0 {
+		missing := func(w *want) bool { return !w.done && w.shorts == 0 }
+		if how != lost && !f.looked && slices.ContainsFunc(portion, missing) {
 			if err := f.lookAgain(ctx); err != nil {
 				return err
 			}
@@ -55,25 +63,80 @@ func (f *fetcher) run(ctx context.Context) error {
 		}
 	}
 	if len(f.sched.portions) > 0 {
-		return &mailboxError{fmt.Sprintf("the server gave nothing in %s requests in a row; the rest was left for another run",
-			count(f.sched.dry))}
+		return &mailboxError{text: fmt.Sprintf(
+			"the server gave nothing in %s requests in a row; the rest was left for another run", humane.Count(f.sched.dry))}
 	}
 	return nil
 }
 
-// lookAgain lists the mailbox afresh and takes out what has left it meanwhile.
+// lookAgain lists the mailbox afresh and takes out what has left it meanwhile. A server in trouble
+// shows fewer messages than there are, so a look that lacks many has to be confirmed by another one,
+// and one that shows nothing is never believed.
 func (f *fetcher) lookAgain(ctx context.Context) error {
 	f.looked = true
-	f.link.leave()
-	now, err := f.link.list(ctx, f.mailbox)
+	now, err := f.look(ctx)
 	if err != nil {
 		return err
 	}
-	if now.selected.UIDValidity != f.validity {
-		return errRenumbered
+	lacks := f.sched.count(func(w *want) bool { return !now.has(w.UID) })
+	if lacks == 0 || !now.sound() {
+		return nil
 	}
-	if now.sound() {
-		f.vanished = append(f.vanished, f.sched.forget(func(w *want) bool { return !now.has(w.UID) })...)
+	looks := []*listing{now}
+	if lacks > max(fewVanished, len(f.wants)/10) {
+		second, err := f.look(ctx)
+		if err != nil {
+			return err
+		}
+		looks = append(looks, second)
+	}
+	for _, l := range looks {
+		if !l.sound() || len(l.messages) == 0 {
+			f.doubt = fmt.Sprintf("while it was copied the server showed %s messages, and %s of those it would not give "+
+				"were not among them; that was not believed", humane.Count(len(l.messages)), humane.Count(lacks))
+			return nil
+		}
+	}
+	f.vanished = append(f.vanished, f.sched.forget(func(w *want) bool {
+		return !slices.ContainsFunc(looks, func(l *listing) bool { return l.has(w.UID) })
+	})...)
+	return nil
+}
+
+// look lists the mailbox afresh. errRenumbered: it has another UIDVALIDITY.
+func (f *fetcher) look(ctx context.Context) (*listing, error) {
+	f.link.leave()
+	now, err := f.link.list(ctx, f.mailbox)
+	if err != nil {
+		return nil, err
+	}
+	if now.selected.UIDValidity != f.validity || f.validity == 0 && f.contradicts(now) {
+		return nil, errRenumbered
+	}
+	f.opened = now.opened
+	return now, nil
+}
+
+// contradicts reports whether a wanted UID stands for another message in a listing.
+func (f *fetcher) contradicts(now *listing) bool {
+	return slices.ContainsFunc(f.wants, func(w *want) bool {
+		m := now.find(w.UID)
+		return m != nil && (m.Size != w.Size || !m.InternalDate.Equal(w.InternalDate))
+	})
+}
+
+// recognise makes sure that the UIDs of a mailbox without UIDVALIDITY mean what they did, since the
+// mailbox was opened anew. The UIDs of others are vouched for by UIDVALIDITY.
+func (f *fetcher) recognise(ctx context.Context) error {
+	if f.validity != 0 || f.link.opened == f.opened {
+		return nil
+	}
+	now, err := f.look(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(f.wants, func(w *want) bool { return !w.done && !now.has(w.UID) }) {
+		return errRenumbered
 	}
 	return nil
 }
@@ -90,6 +153,9 @@ func (f *fetcher) ask(ctx context.Context, portion []*want) (how outcome, suspec
 		return 0, nil, "", context.Cause(ctx)
 	case f.failed != nil:
 		return 0, nil, "", &stopError{f.failed}
+	case errors.Is(err, errShort):
+		f.link.drop() // it may be full of what was not read
+		return answered, nil, "", nil
 	case f.isOwn(err):
 		return 0, nil, "", err
 	case f.cut != nil && f.cut.huge > 0:
@@ -145,13 +211,16 @@ func (f *fetcher) request(ctx context.Context, portion []*want) error {
 	if sel.UIDValidity != f.validity {
 		return errRenumbered
 	}
+	if err := f.recognise(ctx); err != nil {
+		return err
+	}
 	f.asked = make(map[uint32]*want, len(portion))
 	uids, sizes := make([]uint32, 0, len(portion)), make([]int64, 0, len(portion))
 	for _, w := range portion {
 		f.asked[w.UID] = w
 		uids, sizes = append(uids, w.UID), append(sizes, max(w.Size, 0))
 	}
-	f.cut = nil
+	f.cut, f.untold = nil, 0
 	err = f.link.src.FetchBodies(ctx, uids, sizes, func(uid uint32, size int64, r io.Reader) error {
 		return f.receive(ctx, uid, size, r)
 	})
@@ -198,8 +267,36 @@ func (f *fetcher) receive(ctx context.Context, uid uint32, size int64, r io.Read
 		f.giveBack(octets)
 		return nil
 	}
+	if octets.Size() < w.Size && !f.believeShort(w, octets) {
+		f.giveBack(octets)
+		if f.untold++; f.untold >= enoughShort {
+			return errShort
+		}
+		return nil
+	}
 	f.held = &body{want: w, octets: octets}
 	return nil
+}
+
+// errShort ends a request in which many messages came short. It is of no use to go on with it before
+// it is known whether the server tells wrong sizes or sends too little.
+var errShort = errors.New("many messages came short")
+
+// believeShort reports whether fewer octets than told are the whole message: if the same come a second
+// time, or if that was so for many of the mailbox, since some servers only estimate sizes.
+func (f *fetcher) believeShort(w *want, octets *spool.Spool) bool {
+	sum := archive.Sum(octets.Sum())
+	switch {
+	case f.trusted >= enoughShort:
+		return true
+	case w.shorts > 0 && w.short == sum:
+		f.trusted++
+		return true
+	}
+	w.shorts++
+	w.short = sum
+	w.text = fmt.Sprintf("the server sends %d octets for a message of %d, and other ones each time", octets.Size(), w.Size)
+	return false
 }
 
 // handOver gives the held message to the archive.

@@ -19,9 +19,11 @@ type link struct {
 	src      *session.Source
 	selected *session.Selected // what EXAMINE said of the mailbox that is open; nil: none is
 	mailbox  string            // its name
+	opened   int               // times a mailbox was opened
 	entered  bool              // has signed in at least once
 	losses   int               // connections lost in a row, for the pause
-	stalls   int               // those that count against Retry.Losses
+	stalls   int               // those lost over the mailbox in hand without a message copied
+	dials    int               // connections in a row that could not be made
 }
 
 // connect makes the connection if there is none. Every error ends the run.
@@ -29,7 +31,7 @@ func (l *link) connect(ctx context.Context) error {
 	for l.src == nil {
 		src, err := session.DialSource(ctx, l.opts)
 		if err == nil {
-			l.src, l.entered = src, true
+			l.src, l.entered, l.dials = src, true, 0
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -38,7 +40,10 @@ func (l *link) connect(ctx context.Context) error {
 		if !l.worthAnotherDial(err) {
 			return &stopError{err}
 		}
-		if err := l.lose(ctx, err, true); err != nil {
+		if l.dials++; l.dials >= l.patience() {
+			return &stopError{fmt.Errorf("no connection in %d attempts: %w: %w", l.dials, ErrGaveUp, err)}
+		}
+		if err := l.lose(ctx, err, false); err != nil {
 			return err
 		}
 	}
@@ -62,7 +67,7 @@ func (l *link) worthAnotherDial(err error) bool {
 }
 
 // lose drops the connection after err and waits until it is time for a new one. counted: it counts
-// against the patience of the run.
+// against the patience with the mailbox in hand.
 func (l *link) lose(ctx context.Context, err error, counted bool) error {
 	l.drop()
 	pause := doubled(l.retry.Backoff, l.losses, maxBackoff)
@@ -73,15 +78,15 @@ func (l *link) lose(ctx context.Context, err error, counted bool) error {
 	if counted {
 		l.stalls++
 	}
-	if l.stalls >= l.patience() {
-		return &stopError{fmt.Errorf("lost the connection %d times in a row without copying anything: %w: %w",
-			l.stalls, ErrGaveUp, err)}
+	if counted && l.stalls >= l.retry.Losses {
+		return &mailboxError{lost: true, text: fmt.Sprintf(
+			"lost the connection %d times in a row without copying anything: %s", l.stalls, words(err))}
 	}
 	l.log.Warn("connection lost", "reason", words(err), "again in", pause)
 	return l.retry.Sleep(ctx, pause)
 }
 
-// patience is how many connections may be lost in a row.
+// patience is how many connections in a row may fail to be made.
 func (l *link) patience() int {
 	if !l.entered {
 		return min(l.retry.Attempts, l.retry.Losses)
@@ -91,6 +96,9 @@ func (l *link) patience() int {
 
 // alive notes that something was copied.
 func (l *link) alive() { l.losses, l.stalls = 0, 0 }
+
+// begin notes that a mailbox is begun, with a patience of its own.
+func (l *link) begin() { l.stalls = 0 }
 
 func (l *link) drop() {
 	if l.src != nil {
@@ -153,6 +161,7 @@ func (l *link) enter(ctx context.Context, mailbox string) (*session.Selected, er
 		sel, err := src.Examine(ctx, mailbox)
 		if err == nil {
 			l.selected, l.mailbox = sel, mailbox
+			l.opened++
 		}
 		return err
 	})
@@ -171,5 +180,5 @@ func asMailboxError(ctx context.Context, verb string, err error) error {
 	if ctx.Err() != nil || errors.As(err, &stop) || errors.As(err, &mailbox) || errors.Is(err, errRenumbered) {
 		return err
 	}
-	return &mailboxError{fmt.Sprintf("%s: %s", verb, words(err))}
+	return &mailboxError{text: fmt.Sprintf("%s: %s", verb, words(err)), lost: lostConnection(err)}
 }

@@ -13,6 +13,7 @@ import (
 type listing struct {
 	selected session.Selected
 	messages []session.Meta // by UID, each once
+	opened   int            // link.opened when it was listed
 }
 
 // sound reports whether the two answers agree on the number of messages. If they do not, a message
@@ -20,9 +21,15 @@ type listing struct {
 func (l *listing) sound() bool { return len(l.messages) == int(l.selected.Exists) }
 
 // has reports whether a UID is listed.
-func (l *listing) has(uid uint32) bool {
-	_, ok := slices.BinarySearchFunc(l.messages, uid, func(m session.Meta, uid uint32) int { return cmp.Compare(m.UID, uid) })
-	return ok
+func (l *listing) has(uid uint32) bool { return l.find(uid) != nil }
+
+// find returns what is listed for a UID, or nil.
+func (l *listing) find(uid uint32) *session.Meta {
+	i, ok := slices.BinarySearchFunc(l.messages, uid, func(m session.Meta, uid uint32) int { return cmp.Compare(m.UID, uid) })
+	if !ok {
+		return nil
+	}
+	return &l.messages[i]
 }
 
 // listSlack is how many more messages than it said a server may list before it is not believed at all.
@@ -56,14 +63,15 @@ func (l *link) listOnce(ctx context.Context, mailbox string) (*listing, error) {
 		if err != nil {
 			return err
 		}
-		found = &listing{selected: *sel}
+		found = &listing{selected: *sel, opened: l.opened}
 		limit := 2*int(sel.Exists) + listSlack
 		return l.src.FetchMeta(ctx, 1, func(m session.Meta) error {
 			if m.UID != 0 {
 				found.messages = append(found.messages, m)
 			}
 			if len(found.messages) > limit {
-				return &mailboxError{fmt.Sprintf("list: more than %d messages where the server had said %d", limit, sel.Exists)}
+				return &mailboxError{text: fmt.Sprintf(
+					"list: more than %d messages where the server had said %d", limit, sel.Exists)}
 			}
 			return nil
 		})

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"mailark/archive"
+	"mailark/internal/humane"
 	"mailark/internal/session"
 )
 
@@ -14,7 +15,9 @@ import (
 type source struct {
 	session.Mailbox
 	info archive.MailboxInfo
-	id   uint32 // in the archive; 0 if it is not there (dry run)
+	id   uint32 // in the archive; 0 if it is not there (dry run, or at fault)
+
+	fault string // why it cannot be copied at all
 }
 
 // pass is one attempt to copy one mailbox under one UIDVALIDITY.
@@ -33,28 +36,27 @@ type pass struct {
 // copyMailbox copies one mailbox. What is wrong with the mailbox itself is noted in its result; an
 // error ends the run.
 func (x *export) copyMailbox(ctx context.Context, from source) error {
+	if from.fault != "" {
+		x.result.Mailboxes = append(x.result.Mailboxes, Mailbox{Name: cutName(from.info.Name()), Failed: from.fault})
+		return nil
+	}
 	x.store.at.Mailbox = from.info.Name()
 	x.store.progress(x.store.at)
+	x.link.begin()
 	var err error
 	var p *pass
 	for range renumberings {
-		p = &pass{export: x, from: from, result: Mailbox{Name: from.info.Name(), id: from.id}}
+		p = &pass{export: x, from: from, result: Mailbox{Name: from.info.Name()}}
 		if err = p.run(ctx); !errors.Is(err, errRenumbered) {
 			break
 		}
 		x.opts.Log.Warn("UIDVALIDITY changed while the mailbox was copied", "mailbox", p.result.Name)
 	}
-	var ownFault *mailboxError
-	switch {
-	case errors.Is(err, errRenumbered):
-		p.result.Changed = "its UIDVALIDITY changed again and again while it was copied"
-		err = nil
-	case errors.As(err, &ownFault):
-		p.result.Failed = ownFault.text
-		err = nil
-	}
-	if countErr := p.account(); countErr != nil && err == nil {
-		err = countErr
+	err = p.judge(err)
+	if countErr := p.account(); countErr != nil {
+		// The others are not to suffer from it.
+		p.result.Failed = countErr.Error()
+		x.miscounted = errors.Join(x.miscounted, countErr)
 	}
 	x.result.Mailboxes = append(x.result.Mailboxes, p.result)
 	for _, w := range p.refused {
@@ -64,13 +66,31 @@ func (x *export) copyMailbox(ctx context.Context, from source) error {
 	return err
 }
 
+// judge notes in the result what is wrong with the mailbox itself. What it returns ends the run.
+func (p *pass) judge(err error) error {
+	var ownFault *mailboxError
+	isOwn := errors.As(err, &ownFault)
+	if isOwn && ownFault.lost && p.result.Now == 0 {
+		p.lostInRow++
+	} else {
+		p.lostInRow = 0
+	}
+	switch {
+	case errors.Is(err, errRenumbered):
+		p.result.Changed = "its UIDVALIDITY changed again and again while it was copied"
+		return nil
+	case isOwn:
+		p.result.Failed = ownFault.text
+		if p.lostInRow >= maxLostMailboxes {
+			return &stopError{fmt.Errorf("left %d mailboxes in a row: %w", p.lostInRow, err)}
+		}
+		return nil
+	}
+	return err
+}
+
 func (p *pass) run(ctx context.Context) error {
-	err := p.store.during(ctx, func(ctx context.Context) (err error) {
-		p.link.leave() // the figures of EXAMINE are to be fresh
-		p.listing, err = p.link.list(ctx, p.from.Name)
-		return err
-	})
-	if err != nil {
+	if err := p.look(ctx); err != nil {
 		return err
 	}
 	p.result.Listed = len(p.listing.messages)
@@ -93,6 +113,54 @@ func (p *pass) run(ctx context.Context) error {
 	}
 	p.ended = true
 	return p.setState()
+}
+
+// look lists the mailbox; twice if it has lost most of its messages, for a server in trouble shows
+// fewer than there are. If the two looks disagree, the listing is not sound.
+func (p *pass) look(ctx context.Context) error {
+	first, err := p.lookOnce(ctx)
+	if err != nil {
+		return err
+	}
+	p.listing = first
+	if !p.shrunk(first) {
+		return nil
+	}
+	second, err := p.lookOnce(ctx)
+	if err != nil {
+		return err
+	}
+	if second.selected.UIDValidity != first.selected.UIDValidity {
+		return errRenumbered
+	}
+	second.messages = sortMessages(append(second.messages, first.messages...))
+	p.listing = second
+	return nil
+}
+
+func (p *pass) lookOnce(ctx context.Context) (found *listing, err error) {
+	err = p.store.during(ctx, func(ctx context.Context) (err error) {
+		p.link.leave() // the figures of EXAMINE are to be fresh
+		found, err = p.link.list(ctx, p.from.Name)
+		return err
+	})
+	return found, err
+}
+
+// shrunk reports whether the mailbox has lost most of what the archive takes to be in it.
+func (p *pass) shrunk(l *listing) bool {
+	epoch := p.catalog.Epoch(p.from.id)
+	if epoch == nil || epoch.UIDValidity == 0 || epoch.UIDValidity != l.selected.UIDValidity {
+		return false
+	}
+	had, gone := 0, 0
+	for m := range p.catalog.Messages(p.from.id) {
+		if m.Epoch == epoch.N && !m.Gone {
+			had++
+			gone += b2i(!l.has(m.UID))
+		}
+	}
+	return gone > manyGone && 2*gone > had
 }
 
 // planDry finds out what a run would do.
@@ -125,7 +193,7 @@ func (p *pass) emptied() string {
 		return ""
 	}
 	if had := len(p.catalog.Current(p.from.id)); had > 0 {
-		return fmt.Sprintf("the server shows no messages, %s were there before; the archive was left as it is", count(had))
+		return fmt.Sprintf("the server shows no messages, %s were there before; the archive was left as it is", humane.Count(had))
 	}
 	return p.unsound()
 }
@@ -136,7 +204,7 @@ func (p *pass) unsound() string {
 		return ""
 	}
 	return fmt.Sprintf("the server says %s messages but lists %s; what is listed was copied, nothing was marked as gone",
-		count(int(p.listing.selected.Exists)), count(len(p.listing.messages)))
+		humane.Count(int(p.listing.selected.Exists)), humane.Count(len(p.listing.messages)))
 }
 
 // openEpoch makes the plan for the epoch that has the mailbox's UIDVALIDITY. If known UIDs stand for
@@ -150,7 +218,7 @@ func (p *pass) openEpoch(ctx context.Context) error {
 	}
 	p.useEpoch(epoch)
 	if len(p.plan.suspect) > 0 {
-		if _, err := p.fetch(ctx, p.plan.suspect); err != nil {
+		if err := p.checkSuspects(ctx); err != nil {
 			return err
 		}
 		if p.store.other {
@@ -165,8 +233,24 @@ func (p *pass) openEpoch(ctx context.Context) error {
 	return nil
 }
 
+// checkSuspects fetches the messages that look other than those archived under their UIDs, and finds
+// out whether they are. While one is not known to be the same, the archive's picture stays as it is.
+func (p *pass) checkSuspects(ctx context.Context) error {
+	f, err := p.fetch(ctx, p.plan.suspect)
+	var ownFault *mailboxError
+	if err != nil && (!errors.As(err, &ownFault) || ownFault.lost) {
+		return err
+	}
+	if n := f.sched.count(func(*want) bool { return true }); n > 0 && !p.store.other {
+		p.doubt(fmt.Sprintf("%s of its known messages have another size and date now, and the server does not give them; "+
+			"what is new was copied, nothing else was changed in the archive", humane.Count(n)))
+	}
+	return nil
+}
+
 func (p *pass) useEpoch(epoch *archive.Epoch) {
 	p.key = archive.Key{Mailbox: p.from.id, Epoch: epoch.N}
+	p.result.key = p.key
 	p.plan = makePlan(p.catalog, p.key, p.listing)
 	p.store.key, p.store.figures, p.store.other = p.key, &p.result.Figures, false
 	p.result.Before = p.plan.before
@@ -174,6 +258,9 @@ func (p *pass) useEpoch(epoch *archive.Epoch) {
 
 // applyPlan records what has changed of known messages.
 func (p *pass) applyPlan() error {
+	if p.result.Changed != "" {
+		return nil
+	}
 	for _, meta := range p.plan.flags {
 		k := p.key
 		k.UID = meta.UID
@@ -187,7 +274,7 @@ func (p *pass) applyPlan() error {
 		return &stopError{fmt.Errorf("record what is back in %q: %w", p.result.Name, err)}
 	}
 	p.result.Back = len(p.plan.back)
-	if p.result.Changed = p.unsound(); p.result.Changed != "" {
+	if p.doubt(p.unsound()); p.result.Changed != "" {
 		return nil
 	}
 	p.result.Gone = p.countArchived(p.plan.gone)
@@ -211,6 +298,9 @@ func (p *pass) fetchMissing(ctx context.Context) error {
 	p.store.at.OctetsPlanned += octets(p.plan.missing)
 	p.store.progress(p.store.at)
 	f, err := p.fetch(ctx, p.plan.missing)
+	if errors.Is(err, ErrGaveUp) {
+		f.sched.giveUpFailed()
+	}
 	p.refused, p.gone = f.sched.refused, f.vanished
 	if noteErr := p.noteRefusals(); noteErr != nil && err == nil {
 		err = noteErr
@@ -221,14 +311,28 @@ func (p *pass) fetchMissing(ctx context.Context) error {
 // fetch fetches the octets of the given messages. The fetcher tells what it did not get.
 func (p *pass) fetch(ctx context.Context, list []session.Meta) (*fetcher, error) {
 	wants := make([]*want, len(list))
+	k := p.key
 	for i := range list {
 		wants[i] = &want{Meta: list[i]}
+		k.UID = list[i].UID
+		if known := p.catalog.Message(k); known != nil {
+			wants[i].short, wants[i].shorts = known.Sum, 1 // came like that before
+		}
 	}
 	f := &fetcher{
 		link: p.link, mailbox: p.from.Name, validity: p.listing.selected.UIDValidity,
-		sched: newSchedule(wants, p.opts.Retry), free: p.store.free, bodies: p.store.bodies,
+		sched: newSchedule(wants, p.opts.Retry), wants: wants, opened: p.listing.opened, free: p.store.free, bodies: p.store.bodies,
 	}
-	return f, p.store.during(ctx, f.run)
+	err := p.store.during(ctx, f.run)
+	p.doubt(f.doubt)
+	return f, err
+}
+
+// doubt notes why the server's answers are not believed; the first reason stays.
+func (p *pass) doubt(text string) {
+	if p.result.Changed == "" {
+		p.result.Changed = text
+	}
 }
 
 // noteRefusals records what the server would not give.

@@ -47,7 +47,8 @@ type Retry struct {
 	// Attempts is how often a message is asked for alone, or a mailbox is opened or listed, before it
 	// is given up; 0: 3.
 	Attempts int
-	// Losses is how many connections in a row may be lost without one message copied; 0: 20.
+	// Losses is how many connections may be lost over one mailbox without one message copied, before
+	// the rest of it is left for another run, or cannot be made before the run ends; 0: 20.
 	Losses int
 	// InVain is how many messages in a row may be refused or passed over before the rest of the
 	// mailbox is left for another run; 0: 100.
@@ -79,6 +80,21 @@ const (
 	// maxAskedForPatience is how many requests for bodies in a row may be answered by a call for
 	// patience before the rest of the mailbox is left.
 	maxAskedForPatience = 30
+	// maxLostMailboxes is how many mailboxes in a row may be left without one message copied because
+	// the connection was lost again and again, before the run ends.
+	maxLostMailboxes = 10
+	// fewVanished is how many messages may be missing from one later look at a mailbox to be taken for vanished.
+	fewVanished = 3
+	// enoughShort is how many messages of a mailbox, shorter than told, are asked for twice before the
+	// server's sizes count as estimates.
+	enoughShort = 20
+	// fewUnlisted is how many known mailboxes may be missing from one LIST to be taken for gone.
+	fewUnlisted = 2
+	// manyGone is how many messages may be missing from one look at a mailbox that has lost more than
+	// half to be taken for gone.
+	manyGone = 20
+	// maxName is how many octets the name and attributes of a mailbox may have. An archive takes more.
+	maxName = 64 << 10
 	// renumberings is how often a mailbox is begun again because its UIDVALIDITY changed meanwhile.
 	renumberings = 3
 )

@@ -36,7 +36,7 @@ func makePlan(c *archive.Catalog, at archive.Key, l *listing) *plan {
 			continue
 		}
 		p.before++
-		if !sameFlags(msg.Flags, meta.Flags) {
+		if !meta.NoFlags && !sameFlags(msg.Flags, meta.Flags) {
 			p.flags = append(p.flags, meta)
 		}
 		if msg.Gone {

@@ -5,7 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
+
+	"mailark/internal/humane"
 )
 
 // shown is how many refused messages are listed one by one.
@@ -33,19 +34,19 @@ func (r *Result) String() string {
 }
 
 func (r *Result) printHead(out *strings.Builder, total *Figures) {
-	fmt.Fprintf(out, "%s at %s to %s: %s in %s, %v\n", oneLine(r.Source.User), oneLine(r.Source.Host), oneLine(r.Dir),
-		plural(total.Listed, "message"), plural(len(r.Mailboxes), "mailbox"), r.Duration.Round(duration(r.Duration)))
+	fmt.Fprintf(out, "%s at %s to %s: %s in %s, %v\n", humane.Printable(r.Source.User), humane.Printable(r.Source.Host), humane.Printable(r.Dir),
+		humane.Plural(total.Listed, "message"), humane.Plural(len(r.Mailboxes), "mailbox"), r.Duration.Round(duration(r.Duration)))
 	switch {
 	case r.DryRun:
 		fmt.Fprintf(out, "Dry run: %s to copy (about %s), %s archived already\n",
-			plural(total.Left, "message"), size(total.LeftOctets), count(total.Before))
+			humane.Plural(total.Left, "message"), humane.Octets(total.LeftOctets), humane.Count(total.Before))
 	case total.Now == 0 && total.Before == total.Listed:
-		fmt.Fprintf(out, "Nothing new: all %s were archived before\n", plural(total.Before, "message"))
+		fmt.Fprintf(out, "Nothing new: all %s were archived before\n", humane.Plural(total.Before, "message"))
 	case total.Now == 0:
-		fmt.Fprintf(out, "Nothing copied: %s archived before\n", plural(total.Before, "message"))
+		fmt.Fprintf(out, "Nothing copied: %s archived before\n", humane.Plural(total.Before, "message"))
 	default:
 		fmt.Fprintf(out, "Copied %s (%s, which took %s in the archive), %s archived before\n",
-			plural(total.Now, "message"), size(total.Octets), size(r.Stored), count(total.Before))
+			humane.Plural(total.Now, "message"), humane.Octets(total.Octets), humane.Octets(r.Stored), humane.Count(total.Before))
 	}
 	var notes []string
 	for _, n := range []struct {
@@ -60,14 +61,17 @@ func (r *Result) printHead(out *strings.Builder, total *Figures) {
 		{total.SizeDiffers, "were not of the size the server had told, which does no harm"},
 	} {
 		if n.n > 0 {
-			notes = append(notes, fmt.Sprintf("  %s %s", count(n.n), n.text))
+			notes = append(notes, fmt.Sprintf("  %s %s", humane.Count(n.n), n.text))
 		}
 	}
 	for _, name := range r.Unlisted {
-		notes = append(notes, fmt.Sprintf("  mailbox %s is no longer on the server; its mail stays in the archive", oneLine(name)))
+		notes = append(notes, fmt.Sprintf("  mailbox %s is no longer on the server; its mail stays in the archive", humane.Printable(name)))
 	}
 	if r.Skipped > 0 {
-		notes = append(notes, fmt.Sprintf("  %s left out by --mailbox or --exclude", plural(r.Skipped, "mailbox")))
+		notes = append(notes, fmt.Sprintf("  %s left out by --mailbox or --exclude", humane.Plural(r.Skipped, "mailbox")))
+	}
+	if r.Foreign > 0 {
+		notes = append(notes, fmt.Sprintf("  %s left out, for they are other people's or shared", humane.Plural(r.Foreign, "mailbox")))
 	}
 	for _, note := range notes {
 		fmt.Fprintln(out, note)
@@ -84,19 +88,19 @@ func (r *Result) printTable(out *strings.Builder, total *Figures, verbose bool) 
 		return
 	}
 	row := func(f *Figures, name string) {
-		fmt.Fprintf(out, "%10s %10s %10s %10s %10s %10s  %s\n", count(f.Listed), count(f.Before), count(f.Now),
-			count(f.Vanished), count(f.Refused), count(f.Left), name)
+		fmt.Fprintf(out, "%10s %10s %10s %10s %10s %10s  %s\n", humane.Count(f.Listed), humane.Count(f.Before), humane.Count(f.Now),
+			humane.Count(f.Vanished), humane.Count(f.Refused), humane.Count(f.Left), name)
 	}
 	fmt.Fprintf(out, "%10s %10s %10s %10s %10s %10s\n", "listed", "before", "now", "vanished", "refused", "left")
 	for _, m := range list {
-		name := oneLine(m.Name)
+		name := humane.Printable(m.Name)
 		if m.NewEpoch {
 			name += " (renumbered by the server)"
 		}
 		row(&m.Figures, name)
 	}
 	if len(list) < len(r.Mailboxes) {
-		fmt.Fprintf(out, "%67s%s without changes\n", "", plural(len(r.Mailboxes)-len(list), "mailbox"))
+		fmt.Fprintf(out, "%67s%s without changes\n", "", humane.Plural(len(r.Mailboxes)-len(list), "mailbox"))
 	}
 	if len(r.Mailboxes) > 1 {
 		row(total, "in all")
@@ -106,22 +110,22 @@ func (r *Result) printTable(out *strings.Builder, total *Figures, verbose bool) 
 func (r *Result) printTrouble(out *strings.Builder) {
 	for i, m := range r.Refused {
 		if i == shown {
-			fmt.Fprintf(out, "not copied: %s more; mailark status lists them all\n", plural(len(r.Refused)-shown, "message"))
+			fmt.Fprintf(out, "not copied: %s more; mailark status lists them all\n", humane.Plural(len(r.Refused)-shown, "message"))
 			break
 		}
-		fmt.Fprintf(out, "not copied: %s UID %d: %s\n", oneLine(m.Mailbox), m.UID, oneLine(m.Text))
+		fmt.Fprintf(out, "not copied: %s UID %d: %s\n", humane.Printable(m.Mailbox), m.UID, humane.Printable(m.Text))
 	}
 	for _, m := range r.failed() {
-		fmt.Fprintf(out, "not copied: mailbox %s: %s\n", oneLine(m.Name), oneLine(m.Failed))
+		fmt.Fprintf(out, "not copied: mailbox %s: %s\n", humane.Printable(m.Name), humane.Printable(m.Failed))
 	}
 	for _, m := range r.changed() {
-		fmt.Fprintf(out, "look: mailbox %s: %s\n", oneLine(m.Name), oneLine(m.Changed))
+		fmt.Fprintf(out, "look: mailbox %s: %s\n", humane.Printable(m.Name), humane.Printable(m.Changed))
 	}
 	if r.Unseen > 0 {
-		fmt.Fprintf(out, "not reached: %s\n", plural(r.Unseen, "mailbox"))
+		fmt.Fprintf(out, "not reached: %s\n", humane.Plural(r.Unseen, "mailbox"))
 	}
 	for _, text := range r.Changed {
-		fmt.Fprintf(out, "look: %s\n", oneLine(text))
+		fmt.Fprintf(out, "look: %s\n", humane.Printable(text))
 	}
 }
 
@@ -132,61 +136,26 @@ func (r *Result) line() string {
 	case r.DryRun && r.Err == nil:
 		return "Nothing was copied: this was a dry run."
 	case code == exitComplete:
-		return fmt.Sprintf("Complete: all %s listed are in the archive.", plural(total.Before+total.Now, "message")) +
+		return fmt.Sprintf("Complete: all %s listed are in the archive.", humane.Plural(total.Before+total.Now, "message")) +
 			vanishedToo(total.Vanished)
 	case code == exitPartial:
 		return fmt.Sprintf("NOT COMPLETE: %s and %s were not copied. Run the same command again to try once more.",
-			plural(total.Refused+total.Left, "message"), plural(len(r.failed()), "whole mailbox"))
+			humane.Plural(total.Refused+total.Left, "message"), humane.Plural(len(r.failed()), "whole mailbox"))
 	case code == exitChanged:
 		return "The server's answers contradict each other or the last run. Run the same command again."
 	case code == exitInterrupted:
 		return fmt.Sprintf("Interrupted: %s copied and safe. Run the same command again; it goes on from here.",
-			plural(total.Now, "message"))
+			humane.Plural(total.Now, "message"))
 	}
 	return fmt.Sprintf("NOT COMPLETE: stopped by an error; %s copied and safe. Run the same command again when it is mended.",
-		plural(total.Now, "message"))
+		humane.Plural(total.Now, "message"))
 }
 
 func vanishedToo(n int) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" %s vanished from the server before it could be copied.", plural(n, "other"))
-}
-
-// count writes a number with a comma between thousands.
-func count(n int) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// plural is a number with its noun.
-func plural(n int, noun string) string {
-	switch {
-	case n == 1:
-	case strings.HasSuffix(noun, "x"):
-		noun += "es"
-	default:
-		noun += "s"
-	}
-	return count(n) + " " + noun
-}
-
-// size writes octets in decimal units.
-func size(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d B", n)
-	}
-	v := float64(n)
-	for _, unit := range []string{"kB", "MB", "GB", "TB"} {
-		if v /= 1000; v < 999.95 {
-			return fmt.Sprintf("%.1f %s", v, unit)
-		}
-	}
-	return fmt.Sprintf("%.1f PB", v/1000)
+	return fmt.Sprintf(" %s vanished from the server before it could be copied.", humane.Plural(n, "other"))
 }
 
 // duration is what a duration is rounded to for people.
@@ -195,14 +164,4 @@ func duration(d time.Duration) time.Duration {
 		return 10 * time.Millisecond
 	}
 	return time.Second
-}
-
-// oneLine makes text from a server fit for a terminal and a line: what is not graphic becomes U+FFFD.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsGraphic(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, strings.ToValidUTF8(s, "\uFFFD"))
 }

@@ -51,7 +51,8 @@ func (r *Result) undo(lost []*archive.Message) {
 	for _, m := range lost {
 		for i := range r.Mailboxes {
 			f := &r.Mailboxes[i].Figures
-			if r.Mailboxes[i].id != m.Mailbox || f.Now == 0 {
+			// What an earlier attempt stored, in another epoch, is not in the figures.
+			if r.Mailboxes[i].key != (archive.Key{Mailbox: m.Mailbox, Epoch: m.Epoch}) || f.Now == 0 {
 				continue
 			}
 			f.Now--
@@ -71,7 +72,7 @@ type Mailbox struct {
 	Failed   string `json:"failed,omitempty"`    // why it was not, or not wholly, copied
 	Changed  string `json:"changed,omitempty"`   // why the server's answers were not believed
 
-	id uint32 // in the archive
+	key archive.Key // of the epoch it was copied into; UID 0
 }
 
 // Refused is a message the server would not give.
@@ -90,6 +91,7 @@ type Result struct {
 	Mailboxes []Mailbox // in the order they were copied
 	Unseen    int       // mailboxes that were not begun, because the run ended early
 	Skipped   int       // mailboxes that are on the server and were left out by the options
+	Foreign   int       // mailboxes on the server that are other people's or shared, and were left out
 	Unlisted  []string  // mailboxes that have left the server; their mail stays in the archive
 	Refused   []Refused
 	Changed   []string // why answers that are not about one mailbox were not believed

@@ -1,6 +1,8 @@
 package exporter
 
 import (
+	"slices"
+
 	"mailark/archive"
 	"mailark/internal/session"
 )
@@ -8,11 +10,14 @@ import (
 // want is a message whose octets are asked for.
 type want struct {
 	session.Meta
-	tries   int    // times it was asked for alone, in vain
-	empties int    // times the server sent nothing for it
-	huge    int64  // octets announced, when that is more than an archive takes
-	text    string // what was wrong the last time
-	done    bool   // its octets are whole and handed over
+	tries   int         // times it was asked for alone, in vain
+	empties int         // times the server sent nothing for it
+	shorts  int         // times it sent fewer octets than told, and they were not believed
+	short   archive.Sum // of those
+	queued  bool        // to be confirmed alone because it was short
+	huge    int64       // octets announced, when that is more than an archive takes
+	text    string      // what was wrong the last time
+	done    bool        // its octets are whole and handed over
 }
 
 // outcome is how the server answered one request for bodies.
@@ -64,8 +69,7 @@ func (s *schedule) push(portion []*want) {
 // next is the portion to ask for now, nil when there is nothing more to do.
 func (s *schedule) next() []*want {
 	if s.exhausted() {
-		s.refused = append(s.refused, s.later...)
-		s.later = nil
+		s.giveUpFailed()
 		return nil
 	}
 	if n := len(s.portions); n > 0 && s.dry >= s.dive {
@@ -98,7 +102,7 @@ func (s *schedule) report(portion []*want, how outcome, suspect *want, text stri
 	if delivered {
 		s.failures, s.dry = 0, 0
 	}
-	rest = s.giveUpHopeless(rest)
+	rest = s.confirmShort(s.giveUpHopeless(rest))
 	switch {
 	case len(rest) == 0:
 	case len(portion) == 1:
@@ -110,8 +114,11 @@ func (s *schedule) report(portion []*want, how outcome, suspect *want, text stri
 		if suspect == nil || suspect.done {
 			suspect = rest[0] // servers answer in the order asked for
 		}
-		s.pushHalves(without(rest, suspect))
-		s.push([]*want{suspect})
+		others := without(rest, suspect)
+		s.pushHalves(others)
+		if len(others) < len(rest) { // else it was given up just now
+			s.push([]*want{suspect})
+		}
 	default:
 		s.pushHalves(rest)
 	}
@@ -121,6 +128,12 @@ func (s *schedule) pushHalves(list []*want) {
 	half := (len(list) + 1) / 2
 	s.push(list[:half])
 	s.push(list[half:])
+}
+
+// giveUpFailed refuses what has failed alone so far, so that the next run asks for the others first.
+func (s *schedule) giveUpFailed() {
+	s.refused = append(s.refused, s.later...)
+	s.later = nil
 }
 
 func (s *schedule) failAlone(w *want, how outcome, text string) {
@@ -147,6 +160,32 @@ func (s *schedule) giveUpHopeless(list []*want) []*want {
 		rest = append(rest, w)
 	}
 	return rest
+}
+
+// confirmShort puts messages that came short before all others, each alone and once, and returns the rest.
+func (s *schedule) confirmShort(list []*want) []*want {
+	var first [][]*want
+	var rest []*want
+	for _, w := range list {
+		if w.shorts == 0 || w.queued {
+			rest = append(rest, w)
+			continue
+		}
+		w.queued = true
+		first = append(first, []*want{w})
+	}
+	s.portions = append(first, s.portions...)
+	return rest
+}
+
+// count is the number of messages not delivered for which cond is true.
+func (s *schedule) count(cond func(*want) bool) (n int) {
+	for _, portion := range append(slices.Clone(s.portions), s.later, s.refused) {
+		for _, w := range portion {
+			n += b2i(!w.done && cond(w))
+		}
+	}
+	return n
 }
 
 // forget takes the messages out for which gone is true, and returns them.

@@ -162,6 +162,7 @@ func TestHeldBack(t *testing.T) {
 		free <- spool.New(t.TempDir())
 	}
 	wants := wantsOf(2)
+	wants[0].Size, wants[1].Size = 3, 3
 	f := &fetcher{link: new(link), free: free, bodies: bodies, asked: map[uint32]*want{1: wants[0], 2: wants[1]}}
 	if err := f.receive(t.Context(), 1, 3, strings.NewReader("one")); err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ type conn struct {
 	spaces imap.NamespaceData
 	delim  string
 	prefix string
+	exists uint32 // messages in the selected mailbox, as it said when opened
 }
 
 func newConn(o Options, w *wire.Conn) *conn {
@@ -106,6 +107,7 @@ func (c *conn) selectMailbox(ctx context.Context, name string, readOnly bool) (*
 			return err
 		}
 		seen := c.w.Seen()
+		c.exists = data.NumMessages
 		sel = &Selected{
 			Exists: data.NumMessages, UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext),
 			HighestModSeq: data.HighestModSeq, Flags: flagNames(data.Flags),

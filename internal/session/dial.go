@@ -110,7 +110,7 @@ func (o Options) secure(ctx context.Context, raw net.Conn) (inner net.Conn, pref
 }
 
 // startTLS speaks the clear part of STARTTLS (RFC 9051, section 6.2.1) by itself, so that go-imap
-// starts above TLS. It returns the greeting without its code: capabilities told in the clear are void.
+// starts above TLS. The greeting it returns is its own: what was told in the clear is void.
 func (o Options) startTLS(ctx context.Context, raw net.Conn) (preface []byte, err error) {
 	op := "STARTTLS with " + o.address()
 	br := bufio.NewReaderSize(raw, 8<<10)
@@ -155,7 +155,7 @@ func (o Options) startTLS(ctx context.Context, raw net.Conn) (preface []byte, er
 		case br.Buffered() > 0:
 			return nil, refuseTLS(op, wire.Status{}, "octets came ahead of TLS; somebody may be in the line")
 		}
-		return []byte("* OK " + greeting.Text + "\r\n"), nil
+		return []byte("* OK ready\r\n"), nil
 	}
 }
 

@@ -19,8 +19,12 @@ var (
 	ErrSignIn  = errors.New("sign-in refused")
 )
 
-// errParse stands for an answer that go-imap does not understand.
-var errParse = errors.New("answer not understood")
+// errParse stands for an answer that go-imap does not understand, errQuoted for go-imap's reason where
+// that quotes a secret.
+var (
+	errParse  = errors.New("answer not understood")
+	errQuoted = errors.New("it repeats the password")
+)
 
 // Scope says what an error condemns.
 type Scope int
@@ -129,6 +133,9 @@ func (c *conn) wrap(op string, scope Scope, err error) error {
 	}
 	if errors.Is(err, net.ErrClosed) {
 		return &Error{Op: op, Scope: ScopeSession, Err: net.ErrClosed}
+	}
+	if c.w.Redact(err.Error()) != err.Error() {
+		err = errQuoted
 	}
 	return &Error{Op: op, Scope: ScopeSession, Server: c.lastWords(), Err: fmt.Errorf("%w: %w", errParse, err)}
 }

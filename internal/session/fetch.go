@@ -16,11 +16,32 @@ type Meta struct {
 	Flags        []string  // without \Recent
 	InternalDate time.Time // zero if the server tells none
 	Size         int64     // RFC822.SIZE: a hint
+	NoFlags      bool      // the server told no flags, though asked twice: they are unknown
+}
+
+const (
+	// metaSlack is how many lines a listing may have beyond two for each message: mail may arrive.
+	metaSlack = 200_000
+	// metaOctets is how many octets it may have beyond metaLine for each message.
+	metaOctets = 16 << 20
+	metaLine   = 1 << 10
+	// maxMessages is the largest mailbox that is believed.
+	maxMessages = 20_000_000
+	// maxMetaOctets is the longest listing that is taken, whatever the server announces.
+	maxMetaOctets = 4 << 30
+)
+
+// metaLimit is how many lines and octets a listing may have where the server said that exists messages
+// are there.
+func metaLimit(exists uint32) (lines, octets int64) {
+	n := min(int64(exists), maxMessages)
+	return min(2*n+metaSlack, maxMessages), min(n*metaLine+metaOctets, maxMetaOctets)
 }
 
 // FetchMeta calls fn for every message of the selected mailbox with UID >= from, in the order the
 // server sends them. A message whose answer lacks something is asked for once more and comes last. An
-// error of fn ends the calls and is returned; the connection stays good.
+// error of fn ends the calls and is returned; the connection stays good. A server that lists far more
+// than it announced loses the connection.
 func (c *conn) FetchMeta(ctx context.Context, from uint32, fn func(Meta) error) error {
 	from = max(from, 1)
 	op := fmt.Sprintf("UID FETCH %d:* of flags, dates and sizes", from)
@@ -43,6 +64,7 @@ func (c *conn) FetchMeta(ctx context.Context, from uint32, fn func(Meta) error) 
 			return err
 		}
 		for i := 0; i < len(again) && failed == nil; i++ {
+			again[i].NoFlags = again[i].Flags == nil
 			failed = fn(again[i])
 		}
 		return nil
@@ -55,6 +77,11 @@ func (c *conn) FetchMeta(ctx context.Context, from uint32, fn func(Meta) error) 
 
 // eachMeta reads one FETCH. complete says that flags, date and size all came.
 func (c *conn) eachMeta(uids imap.UIDSet, fn func(m Meta, complete bool)) error {
+	exists := c.exists
+	if now := c.cl.Mailbox(); now != nil {
+		exists = max(exists, now.NumMessages)
+	}
+	defer c.w.Limit(metaLimit(exists))()
 	cmd := c.cl.Fetch(uids, &imap.FetchOptions{UID: true, Flags: true, InternalDate: true, RFC822Size: true})
 	for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
 		var m Meta

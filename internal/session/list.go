@@ -3,11 +3,12 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapclient"
 
 	"mailark/maildirx"
 )
@@ -20,72 +21,132 @@ var errMailboxes = errors.New("the server lists more than 100000 mailboxes")
 // Mailbox is one LIST answer.
 type Mailbox struct {
 	Name       string // decoded, as the session's other methods take it
-	Raw        string // on the wire, in modified UTF-7
+	Raw        string // on the wire; if that is not UTF-8, in modified UTF-7
 	Delim      string // "" for NIL
 	Attrs      []string
 	Subscribed bool
+	Foreign    bool // outside the personal namespace: other people's, or shared
+	Alike      bool // another mailbox decodes to the same name; Name tells them apart, but opens nothing
+}
+
+// Listing is what the server told of all mailboxes.
+type Listing struct {
+	Mailboxes          []Mailbox // each once by its raw name, in the order of the server; INBOX always
+	Answered           bool      // the server listed something, be it INBOX alone
+	SubscriptionsKnown bool      // else Mailbox.Subscribed says nothing
+	RolesKnown         bool      // else the attributes lack SPECIAL-USE (RFC 6154), though the server has it
 }
 
 // Mailboxes lists the personal namespace, each mailbox once by its raw name, in the order of the
 // server. INBOX is always among them.
 func (c *conn) Mailboxes(ctx context.Context) ([]Mailbox, error) {
-	var all []Mailbox
+	listing, err := c.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(listing.Mailboxes, func(m Mailbox) bool { return m.Foreign }), nil
+}
+
+// List lists all namespaces.
+func (c *conn) List(ctx context.Context) (*Listing, error) {
+	listing := &Listing{RolesKnown: true}
 	err := c.run(ctx, `LIST "" "*"`, ScopeSession, func() error {
-		list, told, err := c.list()
+		list, err := c.list(listing)
 		if err != nil {
 			return err
 		}
 		subscribed := map[string]bool{}
-		if !told {
+		if !listing.SubscriptionsKnown {
 			if subscribed, err = c.subscriptions(); err != nil {
 				return err
 			}
+			listing.SubscriptionsKnown = subscribed != nil
 		}
-		all = c.personal(list, subscribed)
+		listing.Answered = len(list) > 0
+		listing.Mailboxes = c.mailboxes(list, subscribed)
 		return nil
 	})
-	return all, err
+	if err != nil {
+		return nil, err
+	}
+	return listing, nil
+}
+
+// listed is one LIST answer and its name on the wire.
+type listed struct {
+	*imap.ListData
+	raw string
 }
 
 // list asks for everything, with subscriptions and roles (RFC 5258, RFC 6154) where the server can
-// tell them in one answer: told. Servers that offer this and refuse it, or then list nothing, are
-// asked again in the plain way.
-func (c *conn) list() (list []*imap.ListData, told bool, err error) {
+// tell them in one answer, and notes what it did not tell. Servers that offer this and refuse it, or
+// then list nothing, are asked again in the plain way.
+func (c *conn) list(listing *Listing) ([]listed, error) {
 	if c.caps.Has(imap.CapListExtended) {
-		list, err = c.collect(c.cl.List("", "*", &imap.ListOptions{
+		list, err := c.collect(&imap.ListOptions{
 			ReturnSubscribed: true, ReturnSpecialUse: c.caps.Has(imap.CapSpecialUse),
-		}))
+		})
 		var refused *imap.Error
 		if err == nil && len(list) > 0 {
-			return list, true, nil
+			listing.SubscriptionsKnown = true
+			return list, nil
 		}
 		if err != nil && !errors.As(err, &refused) {
-			return nil, false, err
+			return nil, err
 		}
+		listing.RolesKnown = !c.caps.Has(imap.CapSpecialUse)
 		c.opts.Log.Info("extended LIST is of no use here, asking plainly", "reason", err)
 	}
-	list, err = c.collect(c.cl.List("", "*", nil))
-	return list, false, err
+	return c.collect(nil)
 }
 
-// collect reads one LIST. More than maxMailboxes end the connection: no account has so many.
-func (c *conn) collect(cmd *imapclient.ListCommand) (list []*imap.ListData, err error) {
+// collect carries out one LIST. More than maxMailboxes end the connection: no account has so many.
+func (c *conn) collect(o *imap.ListOptions) (list []listed, err error) {
+	c.w.GatherNames()
+	cmd := c.cl.List("", "*", o)
 	for data := cmd.Next(); data != nil; data = cmd.Next() {
 		if len(list) == maxMailboxes {
 			_ = c.w.Fail(errMailboxes)
 			break
 		}
-		list = append(list, data)
+		list = append(list, listed{data, c.canonical(data.Mailbox)})
 	}
-	return list, cmd.Close()
+	err = cmd.Close()
+	raws := c.w.Names()
+	if err != nil {
+		return nil, err
+	}
+	if len(raws) != len(list) { // a name in a shape that only go-imap can read
+		return list, nil
+	}
+	for i, raw := range raws {
+		if strings.EqualFold(raw, "INBOX") {
+			raw = "INBOX"
+		}
+		if raw != "" && utf8.ValidString(raw) {
+			list[i].raw = raw
+		}
+	}
+	return list, nil
 }
 
-// subscriptions asks by LSUB (RFC 3501, section 6.3.9). A refusal means: none known.
+// canonical writes a mailbox name as go-imap does when it opens the mailbox.
+func (c *conn) canonical(name string) string {
+	if strings.EqualFold(name, "INBOX") {
+		return "INBOX"
+	}
+	if _, rev2 := c.caps[imap.CapIMAP4rev2]; rev2 {
+		return strings.ReplaceAll(name, "&", "&-")
+	}
+	return maildirx.EncodeUTF7(name)
+}
+
+// subscriptions asks by LSUB (RFC 3501, section 6.3.9). nil means: refused.
 func (c *conn) subscriptions() (map[string]bool, error) {
 	c.w.UseLSUB(true)
 	defer c.w.UseLSUB(false)
-	list, err := c.collect(c.cl.List("", "*", &imap.ListOptions{SelectSubscribed: true}))
-	if err := c.survive("LSUB", err); err != nil {
+	list, refused := c.collect(&imap.ListOptions{SelectSubscribed: true})
+	if err := c.survive("LSUB", refused); err != nil || refused != nil {
 		return nil, err
 	}
 	names := make(map[string]bool, len(list))
@@ -104,21 +165,32 @@ func hasAttr(attrs []imap.MailboxAttr, want imap.MailboxAttr) bool {
 	})
 }
 
-// personal makes Mailboxes of the LIST answers and leaves out other people's and shared ones.
-func (c *conn) personal(list []*imap.ListData, subscribed map[string]bool) []Mailbox {
+// mailboxes makes Mailboxes of the LIST answers. Names that decode alike (raw UTF-8 beside modified
+// UTF-7, say) are different mailboxes: the name opens the one that is written as we write it.
+func (c *conn) mailboxes(list []listed, subscribed map[string]bool) []Mailbox {
+	raws := make(map[string]string, len(list))
+	alike := map[string]bool{}
+	for _, data := range list {
+		if raw, ok := raws[data.Mailbox]; ok && raw != data.raw {
+			alike[data.Mailbox] = true
+		}
+		raws[data.Mailbox] = data.raw
+	}
 	all := make([]Mailbox, 0, len(list)+1)
 	seen := make(map[string]bool, len(list))
 	for _, data := range list {
-		m := Mailbox{Name: data.Mailbox, Raw: maildirx.EncodeUTF7(data.Mailbox), Delim: delimString(data.Delim)}
-		if seen[m.Raw] {
+		if seen[data.raw] {
 			continue
 		}
-		seen[m.Raw] = true
-		if !c.isPersonal(m.Name) {
-			c.opts.Log.Info("mailbox outside the personal namespace left out", "mailbox", m.Name)
-			continue
+		seen[data.raw] = true
+		m := Mailbox{
+			Name: data.Mailbox, Raw: data.raw, Delim: delimString(data.Delim), Foreign: !c.isPersonal(data.Mailbox),
+			Subscribed: subscribed[data.Mailbox] || hasAttr(data.Attrs, imap.MailboxAttrSubscribed),
+			Alike:      alike[data.Mailbox] && data.raw != c.canonical(data.Mailbox),
 		}
-		m.Subscribed = subscribed[m.Name] || hasAttr(data.Attrs, imap.MailboxAttrSubscribed)
+		if m.Alike {
+			m.Name = fmt.Sprintf("%s (written %+q)", m.Name, m.Raw)
+		}
 		for _, a := range data.Attrs {
 			m.Attrs = append(m.Attrs, string(a))
 		}

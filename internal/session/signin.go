@@ -26,6 +26,7 @@ func (c *conn) signIn(ctx context.Context) error {
 	if err := c.learnCaps(); err != nil {
 		return err
 	}
+	c.w.Forget()
 	return c.introduce()
 }
 
@@ -82,6 +83,7 @@ func (c *conn) authenticate(ctx context.Context) error {
 			return fmt.Errorf("get the password of %q: %w", c.opts.User, err)
 		}
 	}
+	c.w.Conceal(cred.forms()...)
 	for _, method := range methods {
 		if err = c.try(method, cred); err == nil {
 			return nil
@@ -130,24 +132,25 @@ func (c *conn) try(method string, cred credentials) error {
 	// A refusal leaves the connection usable: its scope is not the session until all methods failed.
 	err = c.wrap(op, ScopeMailbox, err)
 	var e *Error
-	if errors.As(err, &e) {
-		e.Server = cred.redact(e.Server)
-		if errors.Is(e.Err, errParse) {
-			e.Err = errParse // go-imap's words may quote ours
-		}
+	if errors.As(err, &e) && errors.Is(e.Err, errParse) {
+		e.Err = errParse // go-imap's words may quote ours
 	}
 	return err
 }
 
-// redact takes the password out of a server's words, should they echo the command.
-func (cred credentials) redact(words string) string {
-	plain := base64.StdEncoding.EncodeToString([]byte("\x00" + cred.user + "\x00" + cred.password))
-	for _, secret := range []string{cred.password, plain} {
-		if secret != "" {
-			words = strings.ReplaceAll(words, secret, "…")
-		}
+// forms are the ways in which a command may have carried the password, and an echo bring it back: PLAIN
+// (RFC 4616), a quoted string, the bare word.
+func (cred credentials) forms() []string {
+	if cred.password == "" {
+		return nil
 	}
-	return words
+	encode := base64.StdEncoding.EncodeToString
+	return []string{
+		encode([]byte("\x00" + cred.user + "\x00" + cred.password)),
+		encode([]byte(cred.password)),
+		strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(cred.password),
+		cred.password,
+	}
 }
 
 // isCredentialCode recognises the codes that say: the server understood, and it is the account

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Call is a command sent past the client. Its tagged answer and its continuation requests are taken
@@ -37,6 +38,7 @@ func (c *Conn) Start(ctx context.Context) (*Call, error) {
 		goOn: make(chan struct{}), done: make(chan struct{}),
 	}
 	c.calls[call.tag] = call
+	c.progressed = time.Now()
 	c.owed[call.tag] = command{name: "CALL"}
 	return call, nil
 }

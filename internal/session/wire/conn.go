@@ -25,10 +25,18 @@ const (
 // ErrClosedByServer is the cause when the server closes the connection without a word or after BYE.
 var ErrClosedByServer = errors.New("the server closed the connection")
 
-// SilentError is the cause when an answer is owed and nothing moves.
-type SilentError struct{ After time.Duration }
+// SilentError is the cause when an answer is owed and nothing moves, or (Chatter) nothing that answers.
+type SilentError struct {
+	After   time.Duration
+	Chatter bool
+}
 
-func (e *SilentError) Error() string { return fmt.Sprintf("server silent for %v", e.After) }
+func (e *SilentError) Error() string {
+	if e.Chatter {
+		return fmt.Sprintf("server talks, but gave no answer for %v", e.After)
+	}
+	return fmt.Sprintf("server silent for %v", e.After)
+}
 
 // Timeout makes it a net.Error in spirit.
 func (e *SilentError) Timeout() bool { return true }
@@ -57,11 +65,13 @@ type Seen struct {
 // Conn is a net.Conn for one IMAP client. Read and Write are for the client alone; the other methods
 // may be called from any goroutine.
 type Conn struct {
-	opts  Options
-	inner net.Conn // TLS or TCP
-	raw   net.Conn // TCP
-	log   *slog.Logger
-	lsub  atomic.Bool
+	opts    Options
+	inner   net.Conn // TLS or TCP
+	raw     net.Conn // TCP
+	log     *slog.Logger
+	lsub    atomic.Bool
+	allowed atomic.Pointer[allowance]
+	gather  atomic.Pointer[names]
 
 	in      Scanner
 	buf     []byte
@@ -73,15 +83,19 @@ type Conn struct {
 	turn       chan struct{} // held by whoever is in the middle of a command
 	midCommand bool          // the client is
 
-	mu     sync.Mutex
-	owed   map[string]command // by tag
-	calls  map[string]*Call
-	asking *Call // awaits a continuation request
-	seen   Seen
-	cause  error
-	closed bool
-	lost   chan struct{}
-	tags   int
+	mu         sync.Mutex
+	owed       map[string]command // by tag
+	calls      map[string]*Call
+	asking     *Call // awaits a continuation request
+	seen       Seen
+	secrets    []string // words the server may echo
+	cause      error
+	deadline   time.Time // of the read, zero if none
+	paused     time.Time // when the client last had enough to read
+	progressed time.Time // when something last moved that is part of an answer
+	closed     bool
+	lost       chan struct{}
+	tags       int
 }
 
 type command struct {
@@ -108,6 +122,8 @@ func New(inner, raw net.Conn, o Options) *Conn {
 		owed:  map[string]command{greetingTag: {}},
 		calls: map[string]*Call{},
 		lost:  make(chan struct{}),
+
+		progressed: time.Now(),
 	}
 	if len(o.Preface) > 0 {
 		// A preface is whole lines and shorter than a line may be: Feed cannot refuse it.
@@ -148,6 +164,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 func (c *Conn) readLiteral(p []byte) (int, error) {
 	n, err := c.receive(p)
 	c.in.Skip(n)
+	c.progress()
+	c.takeNameLiteral(p[:n])
 	if n > 0 {
 		c.readErr = err
 		return n, nil
@@ -157,6 +175,8 @@ func (c *Conn) readLiteral(p []byte) (int, error) {
 
 // receive reads once from the network. Its error is the cause of the loss.
 func (c *Conn) receive(p []byte) (int, error) {
+	c.resume()
+	defer c.pause()
 	for {
 		c.touch()
 		n, err := c.inner.Read(p)
@@ -167,11 +187,11 @@ func (c *Conn) receive(p []byte) (int, error) {
 			}
 			return n, nil // an error will come again
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			wait, ok := c.patience()
-			if !ok {
+			cause := c.silence()
+			if cause == nil {
 				continue // the answer came, or the client spoke, while the clock ran out
 			}
-			return 0, c.Fail(&SilentError{wait})
+			return 0, c.Fail(cause)
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return 0, c.Fail(ErrClosedByServer)
 		default:
@@ -180,13 +200,7 @@ func (c *Conn) receive(p []byte) (int, error) {
 	}
 }
 
-// patience is the longest silence allowed at the moment; ok is false if nothing is owed.
-func (c *Conn) patience() (wait time.Duration, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.patienceLocked()
-}
-
+// patienceLocked is the longest silence allowed at the moment; ok is false if nothing is owed.
 func (c *Conn) patienceLocked() (time.Duration, bool) {
 	if _, greeting := c.owed[greetingTag]; greeting {
 		return c.opts.Greeting, true
@@ -201,23 +215,32 @@ func (c *Conn) touch() {
 	defer c.mu.Unlock()
 	var deadline time.Time
 	if wait, ok := c.patienceLocked(); ok {
-		deadline = time.Now().Add(wait)
+		deadline = time.Now().Add(min(wait, max(c.chatterLeftLocked(), 0)))
 	}
+	c.deadline = deadline
 	// A deadline that cannot be set means a closed connection, which the next Read reports.
 	_ = c.inner.SetReadDeadline(deadline)
 }
 
-func (c *Conn) takeLiteral(octets []byte) { c.queue = append(c.queue, octets) }
+func (c *Conn) takeLiteral(octets []byte) {
+	c.progress()
+	c.takeNameLiteral(octets)
+	c.queue = append(c.queue, octets)
+}
 
 // takeLine sees every line of the server before the client does.
 func (c *Conn) takeLine(l []byte, start bool) {
 	if !isBounded(l, c.in.literal) {
 		_ = c.Fail(ErrStringTooLong) // what is in the buffer still passes; the next read ends it
 	}
+	c.spend(l, start)
+	c.takeProgress(l, start)
+	c.takeName(l, start)
 	if !start {
 		c.queue = append(c.queue, l)
 		return
 	}
+	l = c.redactStatus(l)
 	if st, ok := ParseStatus(l); ok && c.takeStatus(st) {
 		return
 	}
@@ -279,6 +302,7 @@ func (c *Conn) takeCommand(l []byte) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.progressed = time.Now()
 	c.owed[words[0]] = command{name, name == "FETCH" && strings.Contains(string(l), "BODY.PEEK[")}
 	if name == "SELECT" || name == "EXAMINE" {
 		c.seen.ReadOnly, c.seen.PermFlags = false, false
@@ -289,6 +313,7 @@ func (c *Conn) takeCommand(l []byte) {
 func (c *Conn) send(p []byte) error {
 	for len(p) > 0 {
 		piece := p[:min(len(p), writeChunk)]
+		c.progress()
 		c.touch()
 		_ = c.inner.SetWriteDeadline(time.Now().Add(c.opts.Timeout)) // as in touch
 		if _, err := c.inner.Write(piece); err != nil {
@@ -296,6 +321,7 @@ func (c *Conn) send(p []byte) error {
 		}
 		p = p[len(piece):]
 	}
+	c.progress()
 	c.touch()
 	return nil
 }
@@ -304,7 +330,7 @@ func (c *Conn) send(p []byte) error {
 // broken pipe does.
 func (c *Conn) failWriting(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return c.Fail(&SilentError{c.opts.Timeout})
+		return c.Fail(&SilentError{After: c.opts.Timeout})
 	}
 	timer := time.NewTimer(lastWords)
 	defer timer.Stop()

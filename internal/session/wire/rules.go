@@ -22,6 +22,7 @@ func answerRules() []answerRule {
 		{"one-imap-version", false, hideIMAP4rev2},
 		{"lsub-as-list", true, readLSUBAsList},
 		{"fetch-without-body", false, dropBodilessFetch},
+		{"absurd-flags", true, dropAbsurdFlags},
 	}
 }
 
@@ -32,7 +33,8 @@ func hideIdentity(c *Conn, l []byte) []byte {
 	if !ok {
 		return l
 	}
-	c.note(func(s *Seen) { s.Identity = clean(string(rest)) })
+	identity := clean(c.Redact(string(rest)))
+	c.note(func(s *Seen) { s.Identity = identity })
 	return []byte("* ID NIL\r\n")
 }
 
