@@ -107,8 +107,8 @@ func TestPrint(t *testing.T) {
 		"お知らせ (renumbered by the server)\n",
 		"2 mailboxes without changes\n",
 		"        12          5          5          1          1          0  in all\n",
-		"not copied: INBOX UID 5: NO cannot read\uFFFD\n",
-		"not copied: mailbox Bad\uFFFD[31m: NO\uFFFD\uFFFDsuch\n",
+		"not copied: INBOX UID 5: NO cannot read\\x07\n",
+		"not copied: mailbox Bad\\x1b[31m: NO\\x0d\\x0asuch\n",
 		"NOT COMPLETE: 1 message and 1 whole mailbox were not copied.",
 	} {
 		if !strings.Contains(got, part) {
