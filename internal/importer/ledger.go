@@ -35,8 +35,9 @@ func (lockedError) Is(target error) bool { return target == archive.ErrLocked }
 // grows. Its format, version 1:
 //
 // Each line is one JSON object in UTF-8 that ends with a newline; t is its kind. Octets after the last
-// newline are a line torn by a crash and are cut off when the ledger is next opened. Any other line that
-// cannot be read is an error, never passed over. Times are RFC 3339; time is when the line was
+// newline are a line torn by a crash and are cut off when the ledger is next opened. So is a line of which
+// a power cut left NULs, with all after it, unless an intent or a mailbox comes later, which were synced
+// after it. Any other line that cannot be read is an error, never passed over. Times are RFC 3339; time is when the line was
 // written, to the second. Fields that are zero or empty are left out and mean "unknown".
 //
 //	ledger   version (1), archive (id in archive.json), host (lower case; with ":port" unless
