@@ -81,11 +81,20 @@ func samples() map[string][]byte {
 		skewed.WriteByte("aaaaaaaaaaaaaaaabbbbcd"[rng.IntN(22)])
 	}
 	attachment := base64.StdEncoding.AppendEncode(nil, random[:200_000])
+	// A match in a block that is then written raw, and the same offset in the next block: the decoder has not seen the first.
+	raw := bytes.Clone(random[:2*maxBlock])
+	copy(raw[100:106], raw[40:])
+	for i := range 900 {
+		raw[maxBlock+60+i] = raw[maxBlock+i]
+	}
+	for i := range 20_000 {
+		raw[maxBlock+4000+i] = "abcdefgh"[raw[maxBlock+4000+i]&7]
+	}
 	twice := bytes.Join([][]byte{attachment, random[:70_000], attachment, lines.Bytes(), attachment[100:]}, []byte("\r\n"))
 	return map[string][]byte{
 		"empty": nil, "octet": {7}, "few": []byte("ab\n"), "31": random[:31], "32": bytes.Repeat([]byte("ab"), 16),
 		"zeros": make([]byte, 700_000), "random": random, "lines": lines.Bytes(), "words": words.Bytes(),
-		"skewed": skewed.Bytes(), "base64": attachment, "twice": twice,
+		"skewed": skewed.Bytes(), "base64": attachment, "twice": twice, "raw": raw,
 		"block": random[:maxBlock], "block+1": random[:maxBlock+1], "block of zeros": make([]byte, maxBlock),
 		"long match": append(bytes.Clone(random), random...),
 		"period 3":   bytes.Repeat([]byte("abc"), 100_000), "period 7": bytes.Repeat([]byte("abcdef\n"), 50_000),
