@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 
 	"mailark/archive"
 	"mailark/internal/cli"
@@ -13,22 +16,28 @@ import (
 type extract struct {
 	mailboxes   []string
 	includeGone bool
+	compress    string
 	json, quiet bool
 }
 
 func extractCommand() *cli.Command {
 	var e extract
-	fs := cli.NewFlags()
-	cli.AddMailboxes(fs, &e.mailboxes)
-	fs.BoolVar(&e.includeGone, "include-gone", false, "also what is no longer on the server")
-	cli.AddJSON(fs, &e.json)
-	cli.AddQuiet(fs, &e.quiet)
+	flags := cli.NewFlags()
+	cli.AddMailboxes(flags, &e.mailboxes)
+	flags.BoolVar(&e.includeGone, "include-gone", false, "also what is no longer on the server")
+	cli.AddChoice(flags, &e.compress, "compress", "compress each message file by itself", "none", string(archive.Gzip), string(archive.Zstd))
+	cli.AddJSON(flags, &e.json)
+	cli.AddQuiet(flags, &e.quiet)
 	return &cli.Command{
 		Name: "mailark extract", Args: "ARCHIVE DIR", MinArgs: 2, MaxArgs: 2,
 		Short: "write the mail as a Maildir++ tree",
 		About: "Writes a Maildir++ tree to DIR, for Dovecot, mutt, notmuch and whatever reads Maildir: names and\n" +
-			"flags as of the last run, INTERNALDATE as the time of the file. INBOX is DIR/Maildir.",
-		Sections: []cli.Section{{Title: "Flags", Flags: fs}},
+			"flags as of the last run, INTERNALDATE as the time of the file. INBOX is DIR/Maildir. DIR must be\n" +
+			"new or empty; the tree is there when it is whole, or not at all. Dovecot serves it as it lies,\n" +
+			"with the UIDs of the old server.\n\n" +
+			"With --compress, Dovecot with its zlib plugin reads the tree as before, notmuch only gzip, mutt\n" +
+			"and Python's mailbox neither.",
+		Sections: []cli.Section{{Title: "Flags", Flags: flags}},
 		Run: func(ctx context.Context, con *cli.Console, args []string) (int, error) {
 			r, err := archive.Open(args[0], options(con))
 			if err != nil {
@@ -42,10 +51,14 @@ func extractCommand() *cli.Command {
 
 func (e *extract) run(ctx context.Context, con *cli.Console, r *archive.Reader, dir string) (int, error) {
 	opts := archive.ExtractOptions{IncludeGone: e.includeGone}
+	if e.compress != "none" {
+		opts.Compress = archive.Compression(e.compress)
+	}
 	total, err := e.choose(r, &opts)
 	if err != nil {
 		return 0, err
 	}
+	most := total.OctetsTotal
 	bar := con.NewProgress(e.quiet)
 	opts.Progress = func(messages int, octets int64) {
 		total.Messages, total.Octets = int64(messages), octets
@@ -54,9 +67,30 @@ func (e *extract) run(ctx context.Context, con *cli.Console, r *archive.Reader, 
 	result, err := r.Extract(ctx, dir, opts)
 	bar.Close()
 	if err != nil {
-		return 0, fmt.Errorf("extract to %s: %w", dir, err)
+		return 0, advise(err, most)
 	}
 	return e.print(cli.NewPrinter(con.Stdout), dir, result)
+}
+
+// advise adds what to do about an error. most is how many octets the tree may take.
+func advise(err error, most int64) error {
+	hint := ""
+	switch {
+	case errors.Is(err, archive.ErrExists):
+		hint = "name a directory that is new or empty; nothing was written there"
+	case errors.Is(err, archive.ErrInside):
+		hint = "name a directory outside the archive, which holds nothing but its own files"
+	case errors.Is(err, archive.ErrBusy):
+		hint = "wait until it ends, or name another directory"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		hint = fmt.Sprintf("free some space or name a directory on another disk, then run the command again: the tree takes up to %s "+
+			"before compression; what was written of it is removed", humane.Octets(most))
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
+		hint = "DIR must be a directory, or the name of a new one, where you may write; the archive must be readable"
+	default:
+		return err
+	}
+	return &cli.Advice{Err: err, Hint: hint}
 }
 
 // choose turns the globs into mailboxes and counts what will be written.
