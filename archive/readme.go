@@ -43,17 +43,17 @@ its other files are hard links to that one and have its time.
 
 3. WHAT IS KNOWN ABOUT THE MAIL
 
-It is in the catalog, one JSON object a line; later lines add to earlier ones. What would be 0 or empty is left
-out. All of it, all mailboxes, and the messages of mailbox 1 with UID, date, size and SHA-256 of the file:
+It is in the catalog, one JSON object a line; later lines add to earlier ones; what would be 0 or empty is left
+out. All mailboxes, and the messages of mailbox 1 with UID, date, size and SHA-256 of the file:
 
-    zstd -dc catalog.jsonl.zst | jq .
     zstd -dc catalog.jsonl.zst | jq -r 'select(.t == "mailbox") | "\(.id) \(.dir) \(.path | join("/"))"'
     zstd -dc catalog.jsonl.zst | jq -r 'select(.t == "message" and .mailbox == 1) | [.uid, .date, .size, .sha256] | @tsv'
 
-One message: its flags (of several lines the last counts), and its file with its SHA-256:
+One message: its flags (of several lines the last counts), its file, and the SHA-256 of that:
 
     zstd -dc catalog.jsonl.zst | jq -c 'select(.mailbox == 1 and .uid == 1) | {t, epoch, uid, flags}'
-    find ../mail-tree -name '*.m1e1u1.*' -exec sha256sum {} +
+    find ../mail-tree -name '*.m1e1u1.*'
+    find ../mail-tree -name '*.m1e1u1.*' -exec cat {} + | sha256sum
 
 A number "epoch" is one life of a mailbox on the server: when all its UIDs changed, a new one began. A message with
 "file" has no file of its own, but that of [epoch, UID]. Lines of the kind "gone" list UIDs that have left the
