@@ -1,13 +1,18 @@
 package archive_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -16,32 +21,43 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"mailark/archive"
+	"mailark/internal/durable"
+	"mailark/internal/spool"
 	"mailark/maildirx"
 )
 
 // inflate decompresses a message file as its first octets say.
 func inflate(t *testing.T, body []byte) []byte {
 	t.Helper()
-	var r io.Reader = bytes.NewReader(body)
-	var err error
-	switch {
-	case bytes.HasPrefix(body, []byte("\x1f\x8b")):
-		if r, err = gzip.NewReader(r); err != nil {
-			t.Fatal(err)
-		}
-	case bytes.HasPrefix(body, []byte("\x28\xb5\x2f\xfd")):
-		dec, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(8<<20))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer dec.Close()
-		r = dec
-	}
-	plain, err := io.ReadAll(r)
-	if err != nil {
+	var plain bytes.Buffer
+	if err := inflateTo(&plain, bytes.NewReader(body)); err != nil {
 		t.Fatal(err)
 	}
-	return plain
+	return plain.Bytes()
+}
+
+func inflateTo(w io.Writer, r io.Reader) error {
+	in := bufio.NewReader(r)
+	magic, _ := in.Peek(4)
+	switch {
+	case bytes.HasPrefix(magic, []byte("\x1f\x8b")):
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(w, z)
+		return err
+	case bytes.Equal(magic, []byte("\x28\xb5\x2f\xfd")):
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
+		if err != nil {
+			return err
+		}
+		defer z.Close()
+		_, err = io.Copy(w, z)
+		return err
+	}
+	_, err := io.Copy(w, in)
+	return err
 }
 
 // treeFiles is every file of a tree: its octets and time by its path.
@@ -158,5 +174,65 @@ func checkFiles(t *testing.T, out string, how archive.Compression) {
 	}
 	if len(shared) == names {
 		t.Error("nothing is shared")
+	}
+}
+
+// TestExtractBigMessage extracts a message of 100 MB in every way: the heap stays below 64 MiB all the time.
+func TestExtractBigMessage(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	w, err := open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mbox, err := w.SetMailbox(archive.MailboxInfo{Path: []string{"INBOX"}, Raw: "INBOX"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.OpenEpoch(mbox.ID, 1); err != nil {
+		t.Fatal(err)
+	}
+	sp := spool.New(w.SpoolDir())
+	rng := rand.NewChaCha8([32]byte{1})
+	chunk := make([]byte, 768<<10)
+	for sp.Size() < 100<<20 {
+		_, _ = rng.Read(chunk)
+		if _, err := fmt.Fprintf(sp, "%s\r\n", base64.StdEncoding.EncodeToString(chunk)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	size, sum := sp.Size(), sp.Sum()
+	_, err = w.Add(t.Context(), archive.Key{Mailbox: mbox.ID, Epoch: 1, UID: 1}, time.Unix(1, 0), nil, sp)
+	if err := errors.Join(err, w.Commit(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, how := range []archive.Compression{archive.Plain, archive.Gzip, archive.Zstd} {
+		runtime.GC()
+		var peak uint64
+		written := 0
+		out := filepath.Join(t.TempDir(), "out")
+		err := extract(t, dir, out, durable.New(func(s durable.Step, done bool) error {
+			if written++; s.Op == durable.OpWrite && done && written%20 == 0 {
+				var ms runtime.MemStats
+				runtime.ReadMemStats(&ms)
+				peak = max(peak, ms.HeapInuse)
+			}
+			return nil
+		}), archive.ExtractOptions{Compress: how})
+		if limit := uint64(64 << 20); err != nil || peak == 0 || peak > limit {
+			t.Errorf("%q: %v, heap of %d MiB, want at most %d", how, err, peak>>20, limit>>20)
+		}
+		files, err := maildirx.Messages(filepath.Join(out, "Maildir"))
+		if err != nil || len(files) != 1 || files[0].Name.Size != size || files[0].Name.VSize != size {
+			t.Fatalf("%q: %+v, %v", how, files, err)
+		}
+		f, err := os.Open(files[0].Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash := sha256.New()
+		if err := errors.Join(inflateTo(hash, f), f.Close()); err != nil || !bytes.Equal(hash.Sum(nil), sum[:]) {
+			t.Errorf("%q: %v, or other octets", how, err)
+		}
+		t.Logf("%q: a heap of %d MiB at most", how, peak>>20)
 	}
 }
