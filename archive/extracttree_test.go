@@ -175,3 +175,37 @@ func TestExtractCancelled(t *testing.T) {
 		t.Errorf("%v, and the directory: %v", err, left)
 	}
 }
+
+// TestExtractSyncsBeforeItAppears: when the tree gets its name, every file in it has been synced since it was last written, and
+// every directory since it last got a name.
+func TestExtractSyncsBeforeItAppears(t *testing.T) {
+	dir, out := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "out")
+	if _, err := export(dir, nil, sample(30, 20), 7); err != nil {
+		t.Fatal(err)
+	}
+	dirty := make(map[string]durable.Op)
+	appeared := false
+	err := extract(t, dir, out, durable.New(func(s durable.Step, done bool) error {
+		if !done && s.Op == durable.OpRename && filepath.Base(s.Path) == "Maildir" {
+			appeared = true
+			for path, op := range dirty {
+				t.Errorf("not synced: %s after %s", path, op)
+			}
+		}
+		parent := filepath.Dir(s.Path)
+		switch {
+		case !done:
+		case s.Op == durable.OpSync, s.Op == durable.OpSyncDir:
+			delete(dirty, s.Path)
+		case s.Op == durable.OpWrite:
+			dirty[s.Path] = s.Op
+		case s.Op == durable.OpRename, s.Op == durable.OpLink, s.Op == durable.OpMkdir,
+			s.Op == durable.OpCreate && filepath.Base(parent) != "tmp" && filepath.Ext(s.Path) != ".tmp":
+			dirty[parent] = s.Op
+		}
+		return nil
+	}), archive.ExtractOptions{Compress: archive.Gzip})
+	if err != nil || !appeared || dirty[out] != "" {
+		t.Errorf("%v; the tree has its name: %v; not synced after that: %s", err, appeared, dirty[out])
+	}
+}

@@ -18,6 +18,7 @@ type extract struct {
 	includeGone bool
 	compress    string
 	json, quiet bool
+	gone        int // messages left out because they are no longer on the server
 }
 
 func extractCommand() *cli.Command {
@@ -107,6 +108,11 @@ func (e *extract) choose(r *archive.Reader, opts *archive.ExtractOptions) (cli.S
 			total.MessagesTotal++
 			total.OctetsTotal += msg.Size
 		}
+		for msg := range r.Messages(m.ID) {
+			if !e.includeGone && (msg.Gone || !m.Listed) {
+				e.gone++
+			}
+		}
 	}
 	if err := chosen.Unused(); err != nil {
 		return total, &cli.UsageError{
@@ -127,7 +133,8 @@ func (e *extract) print(out *cli.Printer, dir string, r archive.ExtractResult) (
 			Messages  int   `json:"messages"`
 			Octets    int64 `json:"octets"`
 			Damaged   int   `json:"damaged"`
-		}{r.Mailboxes, r.Messages, r.Octets, len(r.Damaged)})
+			Gone      int   `json:"gone"`
+		}{r.Mailboxes, r.Messages, r.Octets, len(r.Damaged), e.gone})
 		return exit, out.Err()
 	}
 	for _, d := range r.Damaged {
@@ -135,5 +142,8 @@ func (e *extract) print(out *cli.Printer, dir string, r archive.ExtractResult) (
 	}
 	out.Linef("%s in %s, %s written to %s", counted(r.Messages, "message", "messages"),
 		counted(r.Mailboxes, "mailbox", "mailboxes"), humane.Octets(r.Octets), dir)
+	if e.gone > 0 {
+		out.Linef("left out: %s no longer on the server (--include-gone has them too)", counted(e.gone, "message", "messages"))
+	}
 	return exit, out.Err()
 }
