@@ -88,6 +88,8 @@ func advise(err error, most int64) error {
 			"before compression; what was written of it is removed", humane.Octets(most))
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
 		hint = "DIR must be a directory, or the name of a new one, where you may write; the archive must be readable"
+	case errors.Is(err, syscall.EINVAL):
+		hint = "does the disk of DIR allow a colon in file names, which Maildir needs? FAT, exFAT and NTFS do not; an archive may lie there, a tree may not"
 	default:
 		return err
 	}
