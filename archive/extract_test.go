@@ -33,7 +33,7 @@ func treeLines(t *testing.T, root string) []string {
 				return err
 			}
 			lines = append(lines, fmt.Sprintf("%s %d %s %x", strings.Join(path, "/"), info.ModTime().Unix(),
-				maildirx.Flags(maildirx.SystemFlags(f.Name.Flags), nil), sha256.Sum256(body)))
+				maildirx.Flags(maildirx.SystemFlags(f.Name.Flags), nil), sha256.Sum256(inflate(t, body))))
 		}
 		return err
 	})
