@@ -48,8 +48,12 @@ func (c *Catalog) apply(r *record) error {
 	default:
 		// A later version of the format may add kinds; they are kept in the file and passed over here.
 	}
+	return applyError(r.T, err)
+}
+
+func applyError(kind string, err error) error {
 	if err != nil {
-		return fmt.Errorf("apply %s record: %w", r.T, err)
+		return fmt.Errorf("apply %s record: %w", kind, err)
 	}
 	return nil
 }
@@ -163,75 +167,91 @@ func (c *Catalog) applyFrame(r *record) error {
 }
 
 func (c *Catalog) applyMessage(r *record) error {
-	key := Key{Mailbox: r.Mailbox, Epoch: r.Epoch, UID: r.UID}
-	if m := c.Mailbox(r.Mailbox); m == nil || r.Epoch == 0 || int(r.Epoch) > len(m.Epochs) || r.UID == 0 {
-		return fmt.Errorf("unknown mailbox %d, epoch %d, or UID %d", r.Mailbox, r.Epoch, r.UID)
-	}
-	if c.byKey[key] != nil {
-		return fmt.Errorf("mailbox %d epoch %d UID %d is there already", r.Mailbox, r.Epoch, r.UID)
-	}
-	msg := r.msg
-	if msg == nil {
-		var err error
-		if msg, err = c.newMessage(key, r); err != nil {
+	if r.msg != nil {
+		if err := c.checkKey(r.msg.Key); err != nil {
 			return err
 		}
+		c.takeMessage(r.msg)
+		return nil
+	}
+	m, err := r.messageLine()
+	if err != nil {
+		return err
+	}
+	m.flags = c.internFlags(m.flags)
+	return c.addMessage(&m)
+}
+
+// checkKey makes sure that a message can be archived under a key.
+func (c *Catalog) checkKey(key Key) error {
+	if m := c.Mailbox(key.Mailbox); m == nil || key.Epoch == 0 || int(key.Epoch) > len(m.Epochs) || key.UID == 0 {
+		return fmt.Errorf("unknown mailbox %d, epoch %d, or UID %d", key.Mailbox, key.Epoch, key.UID)
 	}
 	l := &c.messages[key.Mailbox-1]
-	l.sorted = len(l.list) == 0 || l.sorted && compareKeys(l.list[len(l.list)-1], msg) < 0
-	l.list = append(l.list, msg)
-	c.byKey[key] = msg
-	c.changed[key.Mailbox] = true
-	if !msg.Link && msg.from == nil {
-		c.stored++
-		if c.bySum[msg.Sum] == nil {
-			c.bySum[msg.Sum] = msg
-		}
+	isLast := len(l.list) > 0 && l.sorted && l.list[len(l.list)-1].Key.compare(key) < 0
+	if !isLast && c.Message(key) != nil {
+		return fmt.Errorf("mailbox %d epoch %d UID %d is there already", key.Mailbox, key.Epoch, key.UID)
 	}
-	delete(c.refusals, key)
 	return nil
 }
 
-// newMessage is the message of a record that comes from the log.
-func (c *Catalog) newMessage(key Key, r *record) (*Message, error) {
-	sum, err := ParseSum(r.SHA256)
-	if err != nil {
-		return nil, err
+// takeMessage adds a message to the catalog.
+func (c *Catalog) takeMessage(msg *Message) {
+	l := &c.messages[msg.Mailbox-1]
+	l.sorted = len(l.list) == 0 || l.sorted && l.list[len(l.list)-1].Key.compare(msg.Key) < 0
+	l.list = append(l.list, msg)
+	c.index.add(msg)
+	c.changed[msg.Mailbox] = true
+	if len(c.refusals) > 0 {
+		delete(c.refusals, msg.Key)
 	}
-	date, err := parseDate(r.Date)
-	if err != nil {
-		return nil, err
+}
+
+// addMessage adds the message of a record that comes from the log. Its flags are the catalog's own copy.
+func (c *Catalog) addMessage(m *messageLine) error {
+	if err := c.checkKey(m.key); err != nil {
+		return err
 	}
-	if len(r.At) != 3 || r.At[0] < 1 || r.At[0] > int64(len(c.segments)) || r.At[1] < 0 || r.At[2] < 0 ||
-		r.Size < 0 || r.Size > MaxMessageSize {
-		return nil, fmt.Errorf("UID %d: place %v or size %d is out of range", r.UID, r.At, r.Size)
+	if int64(m.place.Segment) > int64(len(c.segments)) {
+		return fmt.Errorf("UID %d: place %v is out of range", m.key.UID, m.place)
 	}
-	if len(r.Letters) > maxLetters {
-		return nil, fmt.Errorf("UID %d: %d flag letters", r.UID, len(r.Letters))
+	msg := c.newMessage()
+	*msg = Message{
+		Key: m.key, Sum: m.sum, InternalDate: m.date, Flags: m.flags, Size: m.size, Place: m.place, Link: m.link,
+		letters: m.letters,
 	}
-	msg := &Message{
-		Key: key, Sum: sum, InternalDate: date, Flags: c.internFlags(r.Flags), Size: r.Size,
-		Place: Place{Segment: uint32(r.At[0]), Frame: r.At[1], Pos: r.At[2]}, //nolint:gosec // checked above
-		Link:  r.Link || r.File != nil, letters: r.Letters,
-	}
-	if r.File != nil {
-		if len(r.File) != 2 {
-			return nil, fmt.Errorf("UID %d: file %v is no epoch and UID", r.UID, r.File)
-		}
-		msg.from = c.byKey[Key{Mailbox: key.Mailbox, Epoch: r.File[0], UID: r.File[1]}]
+	if m.shares {
+		msg.from = c.Message(m.file)
 		if msg.from == nil || msg.from.from != nil {
-			return nil, fmt.Errorf("UID %d: epoch %d UID %d, whose file it is, is unknown", r.UID, r.File[0], r.File[1])
+			return fmt.Errorf("UID %d: epoch %d UID %d, whose file it is, is unknown", m.key.UID, m.file.Epoch, m.file.UID)
 		}
 	}
-	return msg, nil
+	c.takeMessage(msg)
+	return nil
+}
+
+// newMessage gives messages that are read one after the other a common place in memory.
+func (c *Catalog) newMessage() *Message {
+	const least, most = 16, 4096
+	if len(c.slab) == 0 {
+		c.slab = make([]Message, min(max(c.index.len(), least), most))
+	}
+	msg := &c.slab[0]
+	c.slab = c.slab[1:]
+	return msg
 }
 
 func (c *Catalog) applyFlags(r *record) error {
-	msg := c.byKey[Key{Mailbox: r.Mailbox, Epoch: r.Epoch, UID: r.UID}]
+	return c.setFlags(Key{Mailbox: r.Mailbox, Epoch: r.Epoch, UID: r.UID}, c.internFlags(r.Flags))
+}
+
+// setFlags gives a message other flags, which are the catalog's own copy.
+func (c *Catalog) setFlags(key Key, flags []string) error {
+	msg := c.Message(key)
 	if msg == nil {
-		return fmt.Errorf("unknown message: mailbox %d epoch %d UID %d", r.Mailbox, r.Epoch, r.UID)
+		return fmt.Errorf("unknown message: mailbox %d epoch %d UID %d", key.Mailbox, key.Epoch, key.UID)
 	}
-	msg.Flags = c.internFlags(r.Flags)
+	msg.Flags = flags
 	return nil
 }
 
@@ -276,7 +296,7 @@ func (c *Catalog) applyRefused(r *record) error {
 	if m := c.Mailbox(r.Mailbox); m == nil || r.Epoch == 0 || int(r.Epoch) > len(m.Epochs) || r.UID == 0 {
 		return fmt.Errorf("unknown mailbox %d, epoch %d, or UID %d", r.Mailbox, r.Epoch, r.UID)
 	}
-	if c.byKey[key] == nil {
+	if c.Message(key) == nil {
 		c.refusals[key] = Refusal{Key: key, Text: r.Text, Time: r.time()}
 	}
 	return nil

@@ -125,22 +125,6 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen replays the catalog.
-func BenchmarkOpen(b *testing.B) {
-	_, bodies := benchMail(b)
-	dir := filepath.Join(b.TempDir(), "a")
-	writeBench(b, dir, 2, bodies)
-	for b.Loop() {
-		r, err := archive.Open(dir, nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		records, _ := r.Len()
-		b.ReportMetric(float64(records), "messages")
-		_ = r.Close()
-	}
-}
-
 // BenchmarkLoad reads single messages from all over the archive.
 func BenchmarkLoad(b *testing.B) {
 	_, bodies := benchMail(b)

@@ -14,14 +14,13 @@ type Catalog struct {
 	byRaw     map[string]*Mailbox
 	dirs      map[string]bool // directories of mailboxes, in lower case
 	messages  []messageList   // index is ID-1
-	byKey     map[Key]*Message
-	bySum     map[Sum]*Message // the message whose octets are in the tar
+	index     messageIndex
+	slab      []Message // memory for messages to come
 	refusals  map[Key]Refusal
 	runs      []Run
 	segments  []*segmentInfo // index is number-1
 	commits   uint64         // number of the last commit
 	flagSets  map[string][]string
-	stored    int // messages whose octets are in the tar
 
 	// What changed since the end of the last run, so that the Dovecot files in the tar are out of date.
 	changed     map[uint32]bool // mailboxes: uidlist and keywords
@@ -62,8 +61,7 @@ func newCatalog(info Info) Catalog {
 		info:     info,
 		byRaw:    make(map[string]*Mailbox),
 		dirs:     make(map[string]bool),
-		byKey:    make(map[Key]*Message),
-		bySum:    make(map[Sum]*Message),
+		index:    newMessageIndex(),
 		refusals: make(map[Key]Refusal),
 		flagSets: make(map[string][]string),
 		changed:  make(map[uint32]bool),
@@ -94,10 +92,10 @@ func (c *Catalog) Epoch(mailbox uint32) *Epoch {
 }
 
 // Message is the record of a message, or nil if it is not archived.
-func (c *Catalog) Message(k Key) *Message { return c.byKey[k] }
+func (c *Catalog) Message(k Key) *Message { return c.index.byKey(k) }
 
 // Len is the number of message records, and stored how many of them have octets of their own.
-func (c *Catalog) Len() (records, stored int) { return len(c.byKey), c.stored }
+func (c *Catalog) Len() (records, stored int) { return c.index.len(), c.index.stored }
 
 // Messages yields a mailbox's messages of every epoch, vanished ones too, by epoch and UID.
 func (c *Catalog) Messages(mailbox uint32) iter.Seq[*Message] {
@@ -122,8 +120,10 @@ func (c *Catalog) sorted(mailbox uint32) []*Message {
 	return l.list
 }
 
-func compareKeys(a, b *Message) int {
-	return cmp.Or(cmp.Compare(a.Mailbox, b.Mailbox), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.UID, b.UID))
+func compareKeys(a, b *Message) int { return a.Key.compare(b.Key) }
+
+func (k Key) compare(l Key) int {
+	return cmp.Or(cmp.Compare(k.Mailbox, l.Mailbox), cmp.Compare(k.Epoch, l.Epoch), cmp.Compare(k.UID, l.UID))
 }
 
 // Current is what the mailbox held when it was last looked at, by epoch and UID: the messages of
@@ -175,7 +175,7 @@ func surplus(old, young []*Message) []*Message {
 }
 
 // BySum is a message with these octets, or nil.
-func (c *Catalog) BySum(s Sum) *Message { return c.bySum[s] }
+func (c *Catalog) BySum(s Sum) *Message { return c.index.bySum(s) }
 
 // Refusals are the messages of the newest epochs that the server refused and that are still not
 // archived, by key.

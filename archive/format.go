@@ -34,7 +34,7 @@ const (
 	MaxMessageSize = 1<<31 - 1
 
 	maxWindow        = 128 << 20 // of a data frame, what plain zstd -d accepts
-	mailWindow       = 32 << 20  // of the data frames this version writes
+	mailWindow       = 64 << 20  // of the data frames this version writes
 	catalogWindow    = 8 << 20   // of a catalog frame
 	recordWindow     = 1 << 20   // of the catalog frames this version writes
 	maxCatalogFrame  = 512 << 20 // octets of one catalog frame, decompressed

@@ -164,18 +164,6 @@ func seekTable(frames []seekEntry) []byte {
 // seekEntry is one line of the seek table.
 type seekEntry struct{ length, plain uint32 }
 
-// newMailEncoder compresses frames of mail. Level "better" with a window of 32 MiB finds repeated attachments and quoted
-// text that lie far apart; literals are entropy-coded always, or base64 would stay as it is.
-func newMailEncoder(w io.Writer, window int) (*zstd.Encoder, error) {
-	return zstd.NewWriter(w,
-		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
-		zstd.WithWindowSize(window),
-		zstd.WithAllLitEntropyCompression(true),
-		zstd.WithEncoderConcurrency(1),
-		zstd.WithZeroFrames(true),
-		zstd.WithEncoderCRC(true))
-}
-
 // newMailDecoder reads one frame of mail at a time.
 func newMailDecoder() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil,

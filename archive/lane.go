@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
-
-	"github.com/klauspost/compress/zstd"
+	"math/bits"
 
 	"mailark/internal/spool"
+	"mailark/internal/zenc"
 )
 
 // laneQueue is how many members wait in front of a lane; with spools of at most spool.MemoryLimit
@@ -26,13 +26,15 @@ type member struct {
 	body   *spool.Spool // nil for a member without content
 }
 
-// lane compresses one frame in a goroutine of its own. The writer sends members, and a member
-// without header to close the frame, after which the lane sends what became of it on done.
+// lane compresses one frame in a goroutine of its own, and has it decompressed again in another. The writer sends members, and a
+// member without header to close the frame, after which the lane sends what became of it on done.
 type lane struct {
-	jobs chan member
-	done chan laneResult
-	file *countingWriter
-	size int64 // octets of tar sent into the open frame; the writer's
+	jobs  chan member
+	done  chan laneResult
+	file  *countingWriter
+	proof *proof
+	plain int64 // octets of tar in the open frame; the goroutine's
+	size  int64 // octets of tar sent into the open frame; the writer's
 }
 
 // laneResult says what became of a frame.
@@ -42,14 +44,18 @@ type laneResult struct {
 	err    error
 }
 
-// countingWriter counts, hashes and buffers what goes to the file behind it.
+// countingWriter counts, hashes, proves and buffers what goes to the file behind it.
 type countingWriter struct {
 	*bufio.Writer
-	n    int64
-	hash hash.Hash
+	n     int64
+	hash  hash.Hash
+	proof io.Writer
 }
 
 func (w *countingWriter) Write(p []byte) (int, error) {
+	if _, err := w.proof.Write(p); err != nil {
+		return 0, err
+	}
 	n, err := w.Writer.Write(p)
 	w.n += int64(n)
 	w.hash.Write(p[:n])
@@ -62,15 +68,17 @@ func (w *countingWriter) reset() {
 	w.hash.Reset()
 }
 
-// newLane starts a lane that writes to out, with a window of so many octets.
+// newLane starts a lane that writes to out, with a window of so many octets, a power of two.
 func newLane(out io.Writer, window int) (*lane, error) {
-	l := &lane{
-		jobs: make(chan member, laneQueue),
-		done: make(chan laneResult, 1),
-		file: &countingWriter{Writer: bufio.NewWriterSize(out, laneBuffer), hash: sha256.New()},
+	l := &lane{jobs: make(chan member, laneQueue), done: make(chan laneResult, 1)}
+	var err error
+	if l.proof, err = newProof(); err != nil {
+		return nil, fmt.Errorf("start decompression: %w", err)
 	}
-	enc, err := newMailEncoder(l.file, window)
+	l.file = &countingWriter{Writer: bufio.NewWriterSize(out, laneBuffer), hash: sha256.New(), proof: l.proof}
+	enc, err := zenc.New(l.file, bits.Len(uint(window))-1)
 	if err != nil {
+		l.proof.stop()
 		return nil, fmt.Errorf("start compression: %w", err)
 	}
 	go l.run(enc)
@@ -78,49 +86,59 @@ func newLane(out io.Writer, window int) (*lane, error) {
 }
 
 // run owns the encoder. After an error it goes on taking members, and reports at the end of the frame.
-func (l *lane) run(enc *zstd.Encoder) {
+func (l *lane) run(enc *zenc.Encoder) {
 	var err error
 	for m := range l.jobs {
 		if m.header != nil {
 			if err == nil {
-				err = writeMember(enc, m)
+				err = l.write(enc, m)
 			}
 			if m.body != nil {
 				err = errors.Join(err, m.body.Close())
 			}
 			continue
 		}
-		closeErr := enc.Close()
-		l.done <- laneResult{
-			length: l.file.n, sum: Sum(l.file.hash.Sum(nil)), err: errors.Join(err, closeErr, l.file.Flush()),
+		err = errors.Join(err, enc.Close(), l.file.Flush())
+		if proven := l.proof.end(l.plain); err == nil {
+			err = proven // else it is no wonder
 		}
+		l.done <- laneResult{length: l.file.n, sum: Sum(l.file.hash.Sum(nil)), err: err}
 		l.file.reset()
-		err = nil
+		err, l.plain = nil, 0
 		enc.Reset(l.file)
 	}
-	_ = enc.Close() // nothing was promised for a frame that was not ended
+	l.proof.stop() // nothing was promised for a frame that was not ended
 	close(l.done)
 }
 
-// writeMember writes header, content and padding (POSIX.1-2017, pax, "ustar Interchange Format").
-func writeMember(w io.Writer, m member) error {
+func (l *lane) write(enc *zenc.Encoder, m member) error {
+	n, err := writeMember(enc, m)
+	l.plain += n
+	return err
+}
+
+// writeMember writes header, content and padding (POSIX.1-2017, pax, "ustar Interchange Format"), and returns how
+// many octets that was.
+func writeMember(w io.Writer, m member) (int64, error) {
 	if _, err := w.Write(m.header); err != nil {
-		return fmt.Errorf("write tar header: %w", err)
+		return 0, fmt.Errorf("write tar header: %w", err)
 	}
+	size := int64(len(m.header))
 	if m.body == nil {
-		return nil
+		return size, nil
 	}
 	n, err := io.Copy(w, m.body.Open())
 	if err != nil {
-		return fmt.Errorf("write tar content: %w", err)
+		return size, fmt.Errorf("write tar content: %w", err)
 	}
 	if n != m.body.Size() {
-		return fmt.Errorf("write tar content: %d octets of %d: %w", n, m.body.Size(), io.ErrUnexpectedEOF)
+		return size, fmt.Errorf("write tar content: %d octets of %d: %w", n, m.body.Size(), io.ErrUnexpectedEOF)
 	}
-	if _, err := w.Write(make([]byte, tarPadding(n))); err != nil {
-		return fmt.Errorf("write tar padding: %w", err)
+	padding := tarPadding(n)
+	if _, err := w.Write(make([]byte, padding)); err != nil {
+		return size, fmt.Errorf("write tar padding: %w", err)
 	}
-	return nil
+	return size + n + padding, nil
 }
 
 // endFrame closes the open frame and waits for the result.

@@ -118,12 +118,12 @@ type State struct {
 type Message struct {
 	Key
 	Sum          Sum
+	Link         bool      // its octets were in the archive before it: a hard link, or another epoch's file
+	Gone         bool      // no longer on the server
 	InternalDate time.Time // with the server's zone; zero if the server gave none
 	Flags        []string  // system flags and keywords as the server last wrote them, without \Recent
 	Size         int64     // octets
 	Place        Place
-	Link         bool // its octets were in the archive before it: a hard link, or another epoch's file
-	Gone         bool // no longer on the server
 
 	letters string   // Maildir flags and keyword letters in the tar member's name
 	from    *Message // the message of an older epoch whose tar member this one shares; nil mostly

@@ -152,7 +152,7 @@ func (w *Writer) NewEpoch(mailbox, uidValidity uint32) (*Epoch, error) {
 
 // SetFlags records the flags of an archived message if they differ from those known.
 func (w *Writer) SetFlags(k Key, flags []string) (changed bool, err error) {
-	msg := w.byKey[k]
+	msg := w.Message(k)
 	if msg == nil {
 		return false, fmt.Errorf("set flags of mailbox %d UID %d: not archived", k.Mailbox, k.UID)
 	}
@@ -186,7 +186,7 @@ func sameFlags(a, b []string) bool {
 func (w *Writer) SetGone(gone bool, keys ...Key) error {
 	uids := make(map[Key][]uint32)
 	for _, k := range keys {
-		msg := w.byKey[k]
+		msg := w.Message(k)
 		_, refused := w.refusals[k]
 		if msg != nil && msg.Gone != gone || refused && gone {
 			epoch := Key{Mailbox: k.Mailbox, Epoch: k.Epoch}

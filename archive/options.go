@@ -2,7 +2,6 @@ package archive
 
 import (
 	"log/slog"
-	"runtime"
 	"time"
 
 	"mailark/internal/durable"
@@ -17,15 +16,15 @@ type Options struct {
 	FrameSize   int64            // octets of tar in a frame before it is committed; 0: 64 MiB
 	SegmentSize int64            // compressed octets at which a segment is sealed; 0: 256 MiB
 	CommitEvery time.Duration    // longest time between commits while mail comes in; 0: 60 s
-	Window      int              // octets of the zstd window, a power of two; 0: 32 MiB
-	Lanes       int              // frames compressed side by side when one is not enough; 0: up to 2
+	Window      int              // octets of the zstd window, a power of two; 0: 64 MiB
+	Lanes       int              // frames compressed side by side when one is not enough; 0: 1
 }
 
 const (
 	defaultFrameSize   = 64 << 20
 	defaultSegmentSize = 256 << 20
 	defaultCommitEvery = 60 * time.Second
-	defaultLanes       = 2
+	defaultLanes       = 1
 
 	// sealAtEnd is the compressed size from which a segment is sealed at the end of a run. Smaller
 	// ones stay open for the next run, so that a nightly run does not leave a file a day.
@@ -62,7 +61,7 @@ func (o *Options) withDefaults() Options {
 		opts.Window = mailWindow
 	}
 	if opts.Lanes <= 0 {
-		opts.Lanes = min(defaultLanes, runtime.GOMAXPROCS(0))
+		opts.Lanes = defaultLanes
 	}
 	return opts
 }

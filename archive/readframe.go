@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -73,6 +74,11 @@ func maxPlain(packed int64) int64 { return min(maxRatio*packed+maxRatioFree, max
 
 // readCommit reads the catalog frame at offset, whole. io.EOF: there is none.
 func readCommit(r io.ReaderAt, dec *zstd.Decoder, offset, size int64) (rawFrame, []byte, error) {
+	return readCommitInto(nil, r, dec, offset, size)
+}
+
+// readCommitInto is readCommit with memory to be used again, if it is enough.
+func readCommitInto(buf []byte, r io.ReaderAt, dec *zstd.Decoder, offset, size int64) (rawFrame, []byte, error) {
 	f, err := scanFrame(r, offset, size)
 	if err != nil {
 		return f, nil, err
@@ -86,7 +92,7 @@ func readCommit(r io.ReaderAt, dec *zstd.Decoder, offset, size int64) (rawFrame,
 		return f, nil, in.reason(err)
 	}
 	limit := maxPlain(f.length)
-	plain, err := io.ReadAll(io.LimitReader(dec, limit+1))
+	plain, err := readAllInto(buf, io.LimitReader(dec, limit+1))
 	if err != nil {
 		return f, nil, in.reason(err)
 	}
@@ -94,6 +100,24 @@ func readCommit(r io.ReaderAt, dec *zstd.Decoder, offset, size int64) (rawFrame,
 		return f, nil, broken("more than %d octets in %d", limit, f.length)
 	}
 	return f, plain, nil
+}
+
+// readAllInto is io.ReadAll with memory to be used again.
+func readAllInto(buf []byte, r io.Reader) ([]byte, error) {
+	buf = buf[:0]
+	for {
+		if len(buf) == cap(buf) {
+			buf = slices.Grow(buf, max(len(buf), 64<<10))
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if errors.Is(err, io.EOF) {
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+	}
 }
 
 // peekCommit reads no more than the first record of the catalog frame at offset.

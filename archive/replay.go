@@ -12,14 +12,14 @@ import (
 // wrong before the last commit, where no crash can have left it; any other error is one of reading.
 func replay(r io.ReaderAt, size int64, info Info) (Catalog, int64, error) {
 	c := newCatalog(info)
-	dec, err := newRecordDecoder()
+	ahead, err := newReadAhead(r, size, maxAhead)
 	if err != nil {
 		return c, 0, err
 	}
-	defer dec.Close()
+	defer ahead.stop()
 	var offset int64
 	for {
-		f, records, err := readCommit(r, dec, offset, size)
+		f, records, err := ahead.next()
 		if errors.Is(err, io.EOF) {
 			return c, offset, nil
 		}
@@ -48,15 +48,26 @@ func (c *Catalog) tornOrDamaged(r io.ReaderAt, offset, size int64, reason error)
 	return &DamageError{File: catalogFile, Offset: offset, Reason: fmt.Sprintf("%v, but a commit follows at %d", reason, at)}
 }
 
-// applyCommit applies the records of one commit, whose frame in the catalog has the given length.
+// applyCommit applies the records of one commit, whose frame in the catalog has the given length. It keeps nothing of
+// plain.
 func (c *Catalog) applyCommit(plain []byte, packed int64) error {
 	var commit *record
+	lines := newLineReader(c)
 	for len(plain) > 0 {
 		line, rest, ok := bytes.Cut(plain, []byte{'\n'})
 		if !ok || len(line) > maxRecord {
 			return fmt.Errorf("a record does not end, or is longer than %d", maxRecord)
 		}
 		plain = rest
+		if commit != nil {
+			known, err := lines.apply(line)
+			if err != nil {
+				return err
+			}
+			if known {
+				continue
+			}
+		}
 		r, err := parseRecord(line)
 		if err != nil {
 			return err

@@ -69,7 +69,7 @@ func Verify(ctx context.Context, dir string, options *Options, progress func(don
 	if err := v.checkSums(listed); err != nil {
 		return nil, err
 	}
-	v.result.Messages = len(v.byKey)
+	v.result.Messages = v.index.len()
 	slices.SortFunc(v.result.Damaged, func(a, b Damaged) int {
 		return cmp.Or(cmp.Compare(a.Key.Mailbox, b.Key.Mailbox), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.UID, b.UID))
 	})

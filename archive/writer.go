@@ -260,7 +260,7 @@ func (w *Writer) Add(ctx context.Context, k Key, date time.Time, flags []string,
 		return false, fmt.Errorf("add UID %d: %d octets are more than %d", k.UID, body.Size(), int64(MaxMessageSize))
 	}
 	mbox := w.Mailbox(k.Mailbox)
-	if mbox == nil || k.Epoch == 0 || int(k.Epoch) > len(mbox.Epochs) || k.UID == 0 || w.byKey[k] != nil {
+	if mbox == nil || k.Epoch == 0 || int(k.Epoch) > len(mbox.Epochs) || k.UID == 0 || w.Message(k) != nil {
 		return false, fmt.Errorf("add UID %d to mailbox %d epoch %d: no such place, or archived already", k.UID, k.Mailbox, k.Epoch)
 	}
 	flags = storable(flags)
@@ -299,7 +299,7 @@ func (w *Writer) place(r *record, body *spool.Spool) error {
 		r.File = []uint32{twin.Epoch, twin.UID}
 		return body.Reset()
 	}
-	if orig := w.bySum[msg.Sum]; orig != nil {
+	if orig := w.BySum(msg.Sum); orig != nil {
 		msg.Link, r.Link, r.orig = true, true, orig
 		header, err := tarHeader(linkHeader(w.File(msg), w.File(orig), msg.InternalDate))
 		if err != nil {
