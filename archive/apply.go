@@ -325,6 +325,6 @@ func (c *Catalog) applySeal(r *record) error {
 	if seg.sealed || r.Length < seg.end {
 		return fmt.Errorf("segment %d is sealed already, or longer than %d", r.Segment, r.Length)
 	}
-	seg.sealed, seg.length, seg.sum = true, r.Length, sum
+	seg.sealed, seg.sealedBy, seg.length, seg.sum = true, c.commits, r.Length, sum
 	return nil
 }

@@ -74,17 +74,23 @@ func options(fs *durable.FS) *archive.Options {
 	}
 }
 
-func open(dir string, fs *durable.FS) (*archive.Writer, error) {
-	w, err := archive.OpenWriter(dir, options(fs))
+func open(dir string, fs *durable.FS) (*archive.Writer, error) { return openWith(dir, options(fs)) }
+
+func openWith(dir string, opts *archive.Options) (*archive.Writer, error) {
+	w, err := archive.OpenWriter(dir, opts)
 	if errors.Is(err, archive.ErrNotArchive) {
-		return archive.Create(dir, archive.Source{Host: "h", User: "u"}, options(fs))
+		return archive.Create(dir, archive.Source{Host: "h", User: "u"}, opts)
 	}
 	return w, err
 }
 
 // export is a run of a minimal exporter: whatever of the mail is missing is added, every fact is set.
 func export(dir string, fs *durable.FS, list []mail, uidValidity uint32) (added int, err error) {
-	w, err := open(dir, fs)
+	return exportWith(dir, options(fs), list, uidValidity)
+}
+
+func exportWith(dir string, opts *archive.Options, list []mail, uidValidity uint32) (added int, err error) {
+	w, err := openWith(dir, opts)
 	if err != nil {
 		return 0, err
 	}
@@ -140,23 +146,32 @@ func export(dir string, fs *durable.FS, list []mail, uidValidity uint32) (added 
 // contents is everything the archive gives back, one line a message, sorted.
 func contents(t *testing.T, dir string) []string {
 	t.Helper()
-	r, err := archive.Open(dir, nil)
+	lines, err := gather(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return lines
+}
+
+// gather is contents for whoever has no use for a failed test.
+func gather(dir string) ([]string, error) {
+	r, err := archive.Open(dir, nil)
+	if err != nil {
+		return nil, err
+	}
 	defer func() { _ = r.Close() }()
 	var lines []string
-	sp := spool.New(t.TempDir())
+	sp := spool.New("")
 	for _, mbox := range r.Mailboxes() {
 		for _, m := range r.Current(mbox.ID) {
-			if err := r.Load(t.Context(), m, sp); err != nil {
-				t.Fatalf("load %q UID %d: %v", mbox.Name(), m.UID, err)
+			if err := r.Load(context.Background(), m, sp); err != nil {
+				return nil, fmt.Errorf("load %q UID %d: %w", mbox.Name(), m.UID, err)
 			}
 			lines = append(lines, line(mbox.Name(), m.UID, m.InternalDate, m.Flags, sp.Sum()))
 		}
 	}
 	slices.Sort(lines)
-	return lines
+	return lines, nil
 }
 
 func line(mailbox string, uid uint32, date time.Time, flags []string, sum [32]byte) string {

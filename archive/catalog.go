@@ -39,9 +39,11 @@ type segmentInfo struct {
 	frames []frameInfo // of mail, ascending
 	copies []span      // of records, ascending
 	end    int64       // octets covered by commits: where the next frame goes
-	sealed bool
-	length int64 // octets of the sealed file
-	sum    Sum   // of the sealed file
+
+	sealed   bool
+	sealedBy uint64 // number of the commit with the seal
+	length   int64  // octets of the sealed file
+	sum      Sum    // of the sealed file
 }
 
 // span is a part of a segment.

@@ -24,16 +24,11 @@ func treeLines(t *testing.T, root string) []string {
 	err := maildirx.Walk(filepath.Join(root, "Maildir"), func(path []string, dir string) error {
 		files, err := maildirx.Messages(dir)
 		for _, f := range files {
-			body, err := os.ReadFile(f.Path)
+			l, err := fileLine(strings.Join(path, "/"), f)
 			if err != nil {
 				return err
 			}
-			info, err := os.Stat(f.Path)
-			if err != nil {
-				return err
-			}
-			lines = append(lines, fmt.Sprintf("%s %d %s %x", strings.Join(path, "/"), info.ModTime().Unix(),
-				maildirx.Flags(maildirx.SystemFlags(f.Name.Flags), nil), sha256.Sum256(inflate(t, body))))
+			lines = append(lines, l)
 		}
 		return err
 	})
@@ -42,6 +37,25 @@ func treeLines(t *testing.T, root string) []string {
 	}
 	slices.Sort(lines)
 	return lines
+}
+
+// fileLine is one message file of a tree.
+func fileLine(mailbox string, f maildirx.File) (string, error) {
+	body, err := os.Open(f.Path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = body.Close() }()
+	info, err := body.Stat()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	if err := inflateTo(sum, body); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s %d %s %x", mailbox, info.ModTime().Unix(),
+		maildirx.Flags(maildirx.SystemFlags(f.Name.Flags), nil), sum.Sum(nil)), nil
 }
 
 // treeWant is what treeLines should be. mtime gives a message's expected time.

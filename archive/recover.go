@@ -24,6 +24,9 @@ func (w *Writer) recover(catalogEnd, catalogSize int64) error {
 	if _, err := w.log.Seek(catalogEnd, io.SeekStart); err != nil {
 		return fmt.Errorf("open catalog: %w", err)
 	}
+	if err := w.settleNames(); err != nil {
+		return err
+	}
 	commits := w.commits - uint64(len(s.findings))
 	for _, f := range s.findings {
 		commits++
@@ -37,6 +40,19 @@ func (w *Writer) recover(catalogEnd, catalogSize int64) error {
 		}
 	}
 	return w.publishSeals()
+}
+
+// settleNames makes certain of the names of files and directories that are there. A writer that was killed may have made one
+// and not have synced it any more, and from now on mail depends on it.
+func (w *Writer) settleNames() error {
+	fs, segments := w.opts.FS, filepath.Join(w.dir, segmentDir)
+	if err := fs.Mkdir(segments); err != nil {
+		return fmt.Errorf("make %s: %w", segmentDir, err)
+	}
+	if err := errors.Join(fs.SyncDir(segments), fs.SyncDir(w.dir), fs.SyncName(w.dir)); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
 }
 
 // finish adds to the catalog what the survey has found: a commit, of which a copy is in the segment, or

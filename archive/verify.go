@@ -359,7 +359,5 @@ func (v *verifier) checkSums(listed map[string]bool) error {
 	return nil
 }
 
-// lastSealed: the newest seal, while nothing has been committed since, may be in the catalog and not yet in SHA256SUMS.
-func (v *verifier) lastSealed(s *segmentInfo) bool {
-	return v.result.Unfinished > 0 && int(s.number) == len(v.segments)
-}
+// lastSealed: a seal with which the catalog ends may not be in SHA256SUMS yet, if a crash came between.
+func (v *verifier) lastSealed(s *segmentInfo) bool { return s.sealedBy == v.commits }

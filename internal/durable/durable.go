@@ -45,6 +45,7 @@ type Step struct {
 	N    int    // 1 for the first step of this FS
 	Op   Op     //
 	Path string // file or directory the step changes
+	From string // for OpRename and OpLink: the name there was before
 	Len  int    // octets, for OpWrite
 }
 
@@ -52,6 +53,20 @@ type Step struct {
 // prevents the step; an error from the call after is returned although the step has happened. The
 // hook may also end the process.
 type Hook func(s Step, done bool) error
+
+// ErrSkip is what a hook returns before a step that is to be left out although the caller is told that it
+// was done, like a sync by a disk that lies. The hook is called after such a step as well.
+var ErrSkip = errors.New("leave this step out")
+
+// ShortWriteError is what a hook returns before an OpWrite of which only the first octets are to reach the
+// file, as when the disk fills up.
+type ShortWriteError struct {
+	Octets int
+	Err    error // what the write returns
+}
+
+func (e *ShortWriteError) Error() string { return e.Err.Error() }
+func (e *ShortWriteError) Unwrap() error { return e.Err }
 
 // FS performs steps. The zero value is ready and has no hook. It is safe for several goroutines.
 type FS struct {
@@ -71,18 +86,22 @@ func (fs *FS) Steps() int {
 	return fs.n
 }
 
-func (fs *FS) step(op Op, path string, size int, do func() error) error {
+func (fs *FS) step(s Step, do func() error) error {
 	if fs.Hook == nil {
 		return do()
 	}
 	fs.mu.Lock()
 	fs.n++
-	s := Step{N: fs.n, Op: op, Path: path, Len: size}
+	s.N = fs.n
 	fs.mu.Unlock()
-	if err := fs.Hook(s, false); err != nil {
-		return err
+	err := fs.Hook(s, false)
+	switch {
+	case err == nil:
+		err = do()
+	case errors.Is(err, ErrSkip):
+		err = nil
 	}
-	if err := do(); err != nil {
+	if err != nil {
 		return err
 	}
 	return fs.Hook(s, true)
@@ -111,7 +130,7 @@ func (fs *FS) Open(path string) (*File, error) {
 
 func (fs *FS) open(op Op, path string, flag int) (*File, error) {
 	var file *File
-	err := fs.step(op, path, 0, func() error {
+	err := fs.step(Step{Op: op, Path: path}, func() error {
 		f, err := os.OpenFile(path, flag, FileMode)
 		file = &File{fs: fs, f: f}
 		return err
@@ -124,10 +143,14 @@ func (fs *FS) open(op Op, path string, flag int) (*File, error) {
 
 // Write writes at the file's offset.
 func (f *File) Write(p []byte) (n int, err error) {
-	err = f.fs.step(OpWrite, f.f.Name(), len(p), func() error {
+	err = f.fs.step(Step{Op: OpWrite, Path: f.f.Name(), Len: len(p)}, func() error {
 		n, err = f.f.Write(p)
 		return err
 	})
+	var short *ShortWriteError
+	if errors.As(err, &short) {
+		n, _ = f.f.Write(p[:min(short.Octets, len(p))]) // what counts is the error that the hook wants
+	}
 	return n, err
 }
 
@@ -147,11 +170,11 @@ func (f *File) Size() (int64, error) {
 }
 
 // Sync makes everything written so far survive a power cut.
-func (f *File) Sync() error { return f.fs.step(OpSync, f.f.Name(), 0, f.f.Sync) }
+func (f *File) Sync() error { return f.fs.step(Step{Op: OpSync, Path: f.f.Name()}, f.f.Sync) }
 
 // Truncate cuts the file to size octets.
 func (f *File) Truncate(size int64) error {
-	return f.fs.step(OpTruncate, f.f.Name(), 0, func() error { return f.f.Truncate(size) })
+	return f.fs.step(Step{Op: OpTruncate, Path: f.f.Name()}, func() error { return f.f.Truncate(size) })
 }
 
 // Close closes the file; it is no step, since it makes nothing durable.
@@ -162,7 +185,7 @@ func (f *File) Name() string { return f.f.Name() }
 
 // SyncFile makes what a file holds survive a power cut. The file may be read-only.
 func (fs *FS) SyncFile(path string) error {
-	return fs.step(OpSync, path, 0, func() error { return syncPath(path) })
+	return fs.step(Step{Op: OpSync, Path: path}, func() error { return syncPath(path) })
 }
 
 func syncPath(path string) error {
@@ -176,17 +199,17 @@ func syncPath(path string) error {
 
 // SyncDir makes the names in a directory survive a power cut.
 func (fs *FS) SyncDir(dir string) error {
-	return fs.step(OpSyncDir, dir, 0, func() error { return syncPath(dir) })
+	return fs.step(Step{Op: OpSyncDir, Path: dir}, func() error { return syncPath(dir) })
 }
 
 // Rename gives a file its final name; the directory is not synced.
 func (fs *FS) Rename(from, to string) error {
-	return fs.step(OpRename, to, 0, func() error { return os.Rename(from, to) })
+	return fs.step(Step{Op: OpRename, Path: to, From: from}, func() error { return os.Rename(from, to) })
 }
 
 // Remove removes a file or an empty directory. A missing one is no error.
 func (fs *FS) Remove(path string) error {
-	return fs.step(OpRemove, path, 0, func() error {
+	return fs.step(Step{Op: OpRemove, Path: path}, func() error {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -196,17 +219,17 @@ func (fs *FS) Remove(path string) error {
 
 // RemoveAll removes a directory and all that is in it. A missing one is no error.
 func (fs *FS) RemoveAll(dir string) error {
-	return fs.step(OpRemove, dir, 0, func() error { return os.RemoveAll(dir) })
+	return fs.step(Step{Op: OpRemove, Path: dir}, func() error { return os.RemoveAll(dir) })
 }
 
 // Chmod changes a file's mode.
 func (fs *FS) Chmod(path string, mode os.FileMode) error {
-	return fs.step(OpChmod, path, 0, func() error { return os.Chmod(path, mode) })
+	return fs.step(Step{Op: OpChmod, Path: path}, func() error { return os.Chmod(path, mode) })
 }
 
 // Link makes a second name for a file.
 func (fs *FS) Link(from, to string) error {
-	return fs.step(OpLink, to, 0, func() error { return os.Link(from, to) })
+	return fs.step(Step{Op: OpLink, Path: to, From: from}, func() error { return os.Link(from, to) })
 }
 
 // Mkdir makes one directory and syncs its parent. An existing directory is left as it is.
@@ -214,25 +237,43 @@ func (fs *FS) Mkdir(dir string) error {
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
 		return nil
 	}
-	err := fs.step(OpMkdir, dir, 0, func() error { return os.Mkdir(dir, DirMode) })
+	err := fs.step(Step{Op: OpMkdir, Path: dir}, func() error { return os.Mkdir(dir, DirMode) })
 	if err != nil {
 		return err
 	}
 	return fs.SyncDir(filepath.Dir(dir))
 }
 
-// MkdirAll makes a directory and the parents it lacks, each synced into its parent.
+// MkdirAll makes a directory and the parents it lacks, each synced into its parent. The first one that is there
+// is synced into its parent too: whoever made it may have been killed before that.
 func (fs *FS) MkdirAll(dir string) error {
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
 		return nil
 	}
 	parent := filepath.Dir(dir)
+	makeParent := fs.MkdirAll
+	if info, err := os.Stat(parent); err == nil && info.IsDir() {
+		makeParent = fs.SyncName
+	}
 	if parent != dir {
-		if err := fs.MkdirAll(parent); err != nil {
+		if err := makeParent(parent); err != nil {
 			return err
 		}
 	}
 	return fs.Mkdir(dir)
+}
+
+// SyncName makes the name of an existing directory survive a power cut. Where its parent may be searched but not read,
+// as the homes of others, it cannot be done; then the name is not new either, and it is no error.
+func (fs *FS) SyncName(dir string) error {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if err := fs.SyncDir(filepath.Dir(abs)); err != nil && !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	return nil
 }
 
 // WriteFile replaces path with the given octets: temporary file, sync, rename, directory sync. At

@@ -79,11 +79,42 @@ func TestMkdirAllSyncsEachParent(t *testing.T) {
 	if err := fs.MkdirAll(filepath.Join(dir, "a/b")); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"mkdir /a", "syncdir ", "mkdir /a/b", "syncdir /a"}
+	want := []string{"syncdir " + filepath.Dir(dir), "mkdir /a", "syncdir ", "mkdir /a/b", "syncdir /a"}
 	if !slices.Equal(steps, want) {
 		t.Errorf("steps %q, want %q", steps, want)
 	}
 	if err := fs.Remove(filepath.Join(dir, "missing")); err != nil {
 		t.Errorf("remove a missing file: %v", err)
+	}
+}
+
+// TestHookReplacesSteps leaves out a sync and cuts a write short.
+func TestHookReplacesSteps(t *testing.T) {
+	full := errors.New("no space")
+	fs := durable.New(func(s durable.Step, done bool) error {
+		switch {
+		case !done && s.Op == durable.OpSync:
+			return durable.ErrSkip
+		case !done && s.Op == durable.OpWrite && s.N > 2:
+			return &durable.ShortWriteError{Octets: s.Len / 2, Err: full}
+		}
+		return nil
+	})
+	path := filepath.Join(t.TempDir(), "f")
+	f, err := fs.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := f.Write([]byte("whole ")); n != 6 || err != nil {
+		t.Errorf("write: %d, %v", n, err)
+	}
+	if n, err := f.Write([]byte("half of it")); n != 5 || !errors.Is(err, full) {
+		t.Errorf("short write: %d, %v", n, err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		t.Errorf("a sync that was left out: %v", err)
+	}
+	if data, err := os.ReadFile(path); err != nil || string(data) != "whole half " {
+		t.Errorf("the file holds %q, %v", data, err)
 	}
 }
