@@ -3,6 +3,7 @@ package archive
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // What callers branch on.
@@ -32,3 +33,33 @@ func (e *DamageError) Error() string {
 	}
 	return fmt.Sprintf("%s is damaged at octet %d: %s", e.File, e.Offset, e.Reason)
 }
+
+// SpaceError says that the disk, or the user's share of it, is full (exit code 13). Everything committed is safe, and the
+// next run goes on from there.
+type SpaceError struct {
+	Dir  string // of the archive
+	Need int64  // octets that should be free there for the next commit
+	Err  error  // the error itself; errors.Is finds ENOSPC or EDQUOT in it
+}
+
+func (e *SpaceError) Error() string { return "the disk is full: " + e.Err.Error() }
+
+func (e *SpaceError) Unwrap() error { return e.Err }
+
+// commitSlack is for what is written beside the frames of a commit: records, uidlists, spools.
+const commitSlack = 8 << 20
+
+// explainFull makes an error a *SpaceError if it is about a full disk.
+func (o *Options) explainFull(dir string, err error) error {
+	var known *SpaceError
+	if errors.As(err, &known) || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	// Every lane but the first writes its frame into a scratch file before it is copied.
+	frames := 2*int64(o.Lanes) - 1
+	return &SpaceError{Dir: dir, Need: frames*o.FrameSize + commitSlack, Err: err}
+}
+
+// ExplainFull makes an error of writing beside the archive, such as into a spool in its directory, a *SpaceError
+// if it is about a full disk.
+func (w *Writer) ExplainFull(err error) error { return w.opts.explainFull(w.dir, err) }

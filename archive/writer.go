@@ -53,7 +53,7 @@ type Writer struct {
 func Create(dir string, src Source, options *Options) (*Writer, error) {
 	opts := options.withDefaults()
 	if err := opts.FS.MkdirAll(dir); err != nil {
-		return nil, fmt.Errorf("create archive: %w", err)
+		return nil, opts.explainFull(dir, fmt.Errorf("create archive: %w", err))
 	}
 	if _, err := readInfo(dir); err != nil { // before the lock, which is a file too
 		if err := checkEmpty(dir); err != nil {
@@ -65,7 +65,7 @@ func Create(dir string, src Source, options *Options) (*Writer, error) {
 		return nil, err
 	}
 	if err := create(dir, src, &opts); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(opts.explainFull(dir, err), lock.Close())
 	}
 	return openLocked(dir, lock, opts)
 }
@@ -160,7 +160,7 @@ func OpenWriter(dir string, options *Options) (*Writer, error) {
 func openLocked(dir string, lock *flock.Flock, opts Options) (*Writer, error) {
 	w := &Writer{dir: dir, opts: opts, lock: lock, lane: make(map[*Message]int), twins: make(map[uint32]*twins)}
 	if err := w.open(); err != nil {
-		return nil, errors.Join(err, w.Close())
+		return nil, errors.Join(w.ExplainFull(err), w.Close())
 	}
 	return w, nil
 }
@@ -223,6 +223,7 @@ var errClosed = errors.New("archive is closed")
 
 // fail breaks the writer for good, at the first error.
 func (w *Writer) fail(err error) error {
+	err = w.ExplainFull(err)
 	if w.err == nil {
 		w.err = err
 	}

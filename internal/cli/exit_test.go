@@ -36,6 +36,8 @@ func TestExitCode(t *testing.T) {
 		{&session.Error{Class: session.ClassRetry}, ExitTemporary, ""},
 		{&session.Error{Class: session.ClassWait}, ExitTemporary, ""},
 		{syscall.ENOSPC, ExitTargetFull, "free some space"},
+		{&archive.SpaceError{Dir: "/mnt/mail", Need: 75_000_000, Err: syscall.EDQUOT}, ExitTargetFull, "free at least 75.0 MB in /mnt/mail"},
+		{syscall.EIO, ExitError, "look after it"},
 		{syscall.EROFS, ExitError, "--ledger"},
 		{fs.ErrPermission, ExitError, "may write"},
 	}

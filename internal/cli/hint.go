@@ -3,10 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"syscall"
 
 	"mailark/archive"
+	"mailark/internal/humane"
 	"mailark/internal/session"
 )
 
@@ -63,9 +65,15 @@ func sessionHint(err error) string {
 }
 
 func diskHint(err error) string {
+	var space *archive.SpaceError
 	switch {
+	case errors.As(err, &space):
+		return fmt.Sprintf("free at least %s in %s and run the same command again: it goes on where it stopped",
+			humane.Octets(space.Need), space.Dir)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "free some space, then run the same command again: it goes on where it stopped"
+	case errors.Is(err, syscall.EIO):
+		return "the disk has failed to read or write: look after it before you run the same command again"
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
 		return "choose a place you may write to; import reads a read-only archive with --ledger FILE"
 	}

@@ -40,6 +40,9 @@ type export struct {
 func Run(ctx context.Context, options Options) (*Result, error) {
 	x := newExport(options)
 	err := x.run(ctx)
+	if w := x.store.w; w != nil {
+		err = w.ExplainFull(err)
+	}
 	x.finish(err)
 	return x.result, x.result.Err
 }
