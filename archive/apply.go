@@ -45,6 +45,8 @@ func (c *Catalog) apply(r *record) error {
 		err = c.applyState(r)
 	case recSeal:
 		err = c.applySeal(r)
+	case recAside:
+		err = c.applyAside(r)
 	default:
 		// A later version of the format may add kinds; they are kept in the file and passed over here.
 	}
@@ -189,6 +191,10 @@ func (c *Catalog) applyMessage(r *record) error {
 		}
 	}
 	delete(c.refusals, key)
+	delete(c.awaited, key)
+	if c.byFrame != nil && r.msg == nil {
+		c.byFrame[msg.Place.frame()] = append(c.byFrame[msg.Place.frame()], msg)
+	}
 	return nil
 }
 
@@ -287,6 +293,7 @@ func (c *Catalog) applyState(r *record) error {
 	if m == nil || r.Epoch == 0 || int(r.Epoch) > len(m.Epochs) {
 		return fmt.Errorf("unknown mailbox %d or epoch %d", r.Mailbox, r.Epoch)
 	}
+	c.endAwaiting(r.Mailbox, r.Epoch)
 	m.Epochs[r.Epoch-1].State = &State{
 		Time: r.time(), Exists: r.Exists, UIDNext: r.UIDNext, HighestModSeq: r.HighestModSeq,
 	}
@@ -302,9 +309,9 @@ func (c *Catalog) applySeal(r *record) error {
 		return err
 	}
 	seg := c.segments[r.Segment-1]
-	if seg.sealed || r.Length < seg.end {
+	if seg.sealed && !seg.changed || r.Length < seg.end {
 		return fmt.Errorf("segment %d is sealed already, or longer than %d", r.Segment, r.Length)
 	}
-	seg.sealed, seg.length, seg.sum = true, r.Length, sum
+	seg.sealed, seg.changed, seg.length, seg.sum = true, false, r.Length, sum
 	return nil
 }

@@ -23,6 +23,9 @@ type Catalog struct {
 	flagSets  map[string][]string
 	stored    int // messages whose octets are in the tar
 
+	awaited map[Key]bool         // messages that were put aside, and of which no later pass has said what became of them
+	byFrame map[Place][]*Message // by the place of their frame; nil until something is put aside
+
 	// What changed since the end of the last run, so that the Dovecot files in the tar are out of date.
 	changed     map[uint32]bool // mailboxes: uidlist and keywords
 	subsChanged bool            // the subscriptions
@@ -39,10 +42,13 @@ type segmentInfo struct {
 	number uint32
 	frames []frameInfo // of mail, ascending
 	copies []span      // of records, ascending
+	asides []span      // what is put aside, in the order of the records
 	end    int64       // octets covered by commits: where the next frame goes
 	sealed bool
 	length int64 // octets of the sealed file
 	sum    Sum   // of the sealed file
+
+	changed bool // something in it was put aside since it was sealed: another seal may follow
 }
 
 // span is a part of a segment.
@@ -65,6 +71,7 @@ func newCatalog(info Info) Catalog {
 		refusals: make(map[Key]Refusal),
 		flagSets: make(map[string][]string),
 		changed:  make(map[uint32]bool),
+		awaited:  make(map[Key]bool),
 	}
 }
 

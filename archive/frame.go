@@ -14,6 +14,7 @@ const (
 	zstdMagic      = 0xFD2FB528
 	skippableMagic = 0x184D2A50 // to ...5F
 	recordMagic    = 0x184D2A5A // our record frames
+	asideMagic     = 0x184D2A5B // what is put aside
 	seekableMagic  = 0x184D2A5E // the seek table's frame
 	seekableFooter = 0x8F92EAB1 // the seek table's last four octets
 
@@ -31,6 +32,7 @@ const (
 	kindData   frameKind = iota // compressed octets
 	kindRecord                  // skippable: a copy of a catalog frame
 	kindSeek                    // skippable: the seek table
+	kindAside                   // skippable: put aside
 	kindOther                   // skippable: somebody else's
 )
 
@@ -105,6 +107,8 @@ func skippableKind(magic uint32) frameKind {
 		return kindRecord
 	case seekableMagic:
 		return kindSeek
+	case asideMagic:
+		return kindAside
 	default:
 		return kindOther
 	}
