@@ -191,7 +191,7 @@ func (c *Catalog) applyMessage(r *record) error {
 		}
 	}
 	delete(c.refusals, key)
-	delete(c.awaited, key)
+	delete(c.aside, key)
 	if c.byFrame != nil && r.msg == nil {
 		c.byFrame[msg.Place.frame()] = append(c.byFrame[msg.Place.frame()], msg)
 	}

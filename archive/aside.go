@@ -2,9 +2,13 @@ package archive
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
-	"maps"
+	"io"
+	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 )
 
@@ -37,7 +41,7 @@ func (c *Catalog) applyAside(r *record) error {
 	case isFrame:
 		seg.asides = append(seg.asides, span{offset: r.Offset, length: seg.frames[i].length})
 		seg.frames = slices.Delete(seg.frames, i, i+1)
-		c.putAside(Place{Segment: r.Segment, Frame: r.Offset})
+		c.forgetFrame(Place{Segment: r.Segment, Frame: r.Offset})
 	case r.Length > 0:
 		seg.asides = append(seg.asides, span{offset: r.Offset, length: r.Length})
 		seg.end = max(seg.end, r.Offset+r.Length)
@@ -45,9 +49,9 @@ func (c *Catalog) applyAside(r *record) error {
 	return nil
 }
 
-// putAside forgets every message whose octets are in a frame. What the tar says of mailboxes may have been in that frame
+// forgetFrame forgets every message whose octets are in a frame. What the tar says of mailboxes may have been in that frame
 // too, so all of it counts as out of date.
-func (c *Catalog) putAside(frame Place) {
+func (c *Catalog) forgetFrame(frame Place) {
 	for _, m := range c.mailboxes {
 		c.changed[m.ID] = true
 	}
@@ -80,9 +84,7 @@ func (c *Catalog) forget(msg *Message) {
 		c.stored--
 	}
 	c.Mailbox(msg.Mailbox).Epochs[msg.Epoch-1].State = nil
-	if !msg.Gone {
-		c.awaited[msg.Key] = true
-	}
+	c.aside[msg.Key] = putAside{sum: msg.Sum, gone: msg.Gone}
 }
 
 func (c *Catalog) indexFrames() {
@@ -94,22 +96,41 @@ func (c *Catalog) indexFrames() {
 	}
 }
 
-// endAwaiting: the epoch has been copied whole, so what has not come back has left the server.
-func (c *Catalog) endAwaiting(mailbox, epoch uint32) {
-	maps.DeleteFunc(c.awaited, func(k Key, _ bool) bool { return k.Mailbox == mailbox && k.Epoch == epoch })
+// putAside is what is known of a message that was put aside.
+type putAside struct {
+	sum  Sum
+	gone bool // it has left the server
 }
 
-// Awaited are the messages that were put aside because their octets were damaged, and that the next export has to fetch
-// again, by key. Those of older epochs and of mailboxes that have left the server are not among them.
-func (c *Catalog) Awaited() []Key {
-	var keys []Key
-	for k := range c.awaited {
-		if c.fetchable(k) {
-			keys = append(keys, k)
+// endAwaiting: the epoch has been copied whole, so what has not come back has left the server.
+func (c *Catalog) endAwaiting(mailbox, epoch uint32) {
+	for k, p := range c.aside {
+		if k.Mailbox == mailbox && k.Epoch == epoch && !p.gone {
+			p.gone = true
+			c.aside[k] = p
 		}
 	}
-	slices.SortFunc(keys, compareKey)
-	return keys
+}
+
+// PutAside are the messages whose octets were damaged and put aside, and that have not come back, by key. The next
+// export fetches those of awaited again. Those of lost have left the server, under this key at least, and no other message
+// has their octets.
+func (c *Catalog) PutAside() (awaited, lost []Key) {
+	coming := make(map[Sum]bool)
+	for k, p := range c.aside {
+		if !p.gone && c.fetchable(k) {
+			awaited = append(awaited, k)
+			coming[p.sum] = true
+		}
+	}
+	for k, p := range c.aside {
+		if (p.gone || !c.fetchable(k)) && !coming[p.sum] && c.bySum[p.sum] == nil {
+			lost = append(lost, k)
+		}
+	}
+	slices.SortFunc(awaited, compareKey)
+	slices.SortFunc(lost, compareKey)
+	return awaited, lost
 }
 
 // fetchable says that the server may still have a message under this key.
@@ -120,4 +141,76 @@ func (c *Catalog) fetchable(k Key) bool {
 
 func compareKey(a, b Key) int {
 	return cmp.Or(cmp.Compare(a.Mailbox, b.Mailbox), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.UID, b.UID))
+}
+
+// gaps are the parts of a segment that neither a frame, nor a copy, nor an aside accounts for.
+func (s *segmentInfo) gaps() []span {
+	parts := append(slices.Clone(s.copies), s.asides...)
+	for _, f := range s.frames {
+		parts = append(parts, span{f.offset, f.length})
+	}
+	slices.SortFunc(parts, func(a, b span) int { return cmp.Compare(a.offset, b.offset) })
+	var list []span
+	var pos int64
+	for _, p := range append(parts, span{offset: s.end}) {
+		if p.offset > pos {
+			list = append(list, span{pos, p.offset - pos})
+		}
+		pos = max(pos, p.offset+p.length)
+	}
+	return list
+}
+
+// isAside says whether exactly one skippable frame of the kind that puts aside lies at a part of a file.
+func isAside(r io.ReaderAt, part span) (bool, error) {
+	f, err := scanFrame(r, part.offset, part.offset+part.length)
+	if err != nil {
+		return false, unlessContent(err)
+	}
+	return f.kind == kindAside && f.length == part.length, nil
+}
+
+// checkAsides makes sure that what is put aside is a frame that decoders pass over, and that the catalog accounts for
+// everything else.
+func (v *verifier) checkAsides() error {
+	for _, s := range v.segments {
+		name := segmentName(s.number)
+		for _, gap := range s.gaps() {
+			v.problem(&DamageError{File: name, Offset: gap.offset, Reason: fmt.Sprintf(
+				"the catalog does not account for %d octets", gap.length)})
+		}
+		if len(s.asides) == 0 {
+			continue
+		}
+		f, err := os.Open(filepath.Join(v.dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // reported already
+		}
+		if err != nil {
+			return fmt.Errorf("open segment: %w", err)
+		}
+		for _, part := range s.asides {
+			ok, err := isAside(f, part)
+			if err == nil && !ok {
+				v.problem(&DamageError{File: name, Offset: part.offset, Reason: fmt.Sprintf(
+					"%d octets hold nothing of use, and are not put aside yet", part.length)})
+			} else if err != nil {
+				v.problem(&DamageError{File: name, Offset: part.offset, Reason: err.Error()})
+			}
+		}
+		_ = f.Close() // was only read
+	}
+	return nil
+}
+
+// putAsideNamed names what was put aside earlier.
+func (v *verifier) putAsideNamed() (awaited, lost []Damaged) {
+	name := func(keys []Key, reason string) (list []Damaged) {
+		for _, k := range keys {
+			list = append(list, Damaged{Key: k, Mailbox: v.Mailbox(k.Mailbox).Name(), Reason: reason})
+		}
+		return list
+	}
+	a, l := v.PutAside()
+	return name(a, "its octets were damaged"), name(l, "its octets were damaged, and it is no longer on the server")
 }

@@ -23,7 +23,7 @@ type Catalog struct {
 	flagSets  map[string][]string
 	stored    int // messages whose octets are in the tar
 
-	awaited map[Key]bool         // messages that were put aside, and of which no later pass has said what became of them
+	aside   map[Key]putAside     // messages that were put aside and have not come back
 	byFrame map[Place][]*Message // by the place of their frame; nil until something is put aside
 
 	// What changed since the end of the last run, so that the Dovecot files in the tar are out of date.
@@ -71,7 +71,7 @@ func newCatalog(info Info) Catalog {
 		refusals: make(map[Key]Refusal),
 		flagSets: make(map[string][]string),
 		changed:  make(map[uint32]bool),
-		awaited:  make(map[Key]bool),
+		aside:    make(map[Key]putAside),
 	}
 }
 

@@ -240,7 +240,7 @@ func (s *survey) sealing(n uint32, f *os.File, end, seek rawFrame) (whole bool, 
 }
 
 // isEndFrame says whether a frame holds the end of a tar and nothing else.
-func isEndFrame(f *os.File, end rawFrame) (bool, error) {
+func isEndFrame(f io.ReaderAt, end rawFrame) (bool, error) {
 	if end.length > maxEndFrame {
 		return false, nil
 	}
