@@ -67,17 +67,18 @@ func (w *Writer) addDovecotFiles(m *Mailbox) error {
 
 func (w *Writer) addSubscriptions() error {
 	var buf bytes.Buffer
-	if err := maildirx.WriteSubscriptions(&buf, w.subscribed()); err != nil {
+	all := func(*Mailbox) bool { return true }
+	if err := maildirx.WriteSubscriptions(&buf, w.subscribed(all)); err != nil {
 		return w.fail(fmt.Errorf("write subscriptions: %w", err))
 	}
 	return w.addFile(maildirx.Root+"/subscriptions", buf.Bytes())
 }
 
-// subscribed are the names of the mailboxes that are subscribed to.
-func (c *Catalog) subscribed() [][]string {
+// subscribed are the names of those of the wanted mailboxes that are subscribed to.
+func (c *Catalog) subscribed(wanted func(*Mailbox) bool) [][]string {
 	var names [][]string
 	for _, m := range c.mailboxes {
-		if m.Subscribed {
+		if m.Subscribed && wanted(m) {
 			names = append(names, m.Path)
 		}
 	}

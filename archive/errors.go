@@ -12,8 +12,12 @@ var (
 	ErrNotArchive = errors.New("no archive there, or unknown format")
 	// ErrLocked: another writer holds the archive (exit code 11).
 	ErrLocked = errors.New("archive is locked by another writer")
-	// ErrExists: Create found an archive, or files that are none, in the directory.
+	// ErrExists: Create found an archive, or files that are none, in the directory; Extract found anything.
 	ErrExists = errors.New("directory is not empty")
+	// ErrInside: Extract was to write into the archive itself.
+	ErrInside = errors.New("directory lies inside the archive")
+	// ErrBusy: another Extract writes into the same directory.
+	ErrBusy = errors.New("another extract is at work there")
 )
 
 // DamageError says that octets on the disk are not what was written there (exit code 7).

@@ -66,7 +66,7 @@ func scenarios() []scenario {
 		{name: "UIDVALIDITY", base: base, run: ran(second, 8), got: all},
 		{name: "sealing", base: base, run: sealOften(second[:75]), got: all},
 		{name: "run end", base: base, run: func(dir string, fs *durable.FS) error { return changesOnly(dir, fs, first) }, got: all},
-		{name: extractName, base: func(dir string) error { return ran(first[:24], 7)(dir, durable.New(lazy)) }, run: extractTree, check: wholeFiles, got: extracted},
+		{name: extractName, base: func(dir string) error { return ran(first[:24], 7)(dir, durable.New(lazy)) }, run: extractTree, check: wholeFiles, got: extractedLines},
 	}
 	for i := range list {
 		if list[i].check == nil {
@@ -204,7 +204,7 @@ func wholeFiles(dir string, want []string) error {
 	if _, err := os.Stat(filepath.Join(dir, "out", "Maildir", "cur")); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	lines, err := extracted(dir)
+	lines, err := extractedLines(dir)
 	for _, l := range lines {
 		if !slices.Contains(want, l) {
 			return fmt.Errorf("a file that is not whole: %s", l)
@@ -213,8 +213,8 @@ func wholeFiles(dir string, want []string) error {
 	return err
 }
 
-// extracted is every message of the tree.
-func extracted(dir string) ([]string, error) {
+// extractedLines is every message of the tree.
+func extractedLines(dir string) ([]string, error) {
 	var lines []string
 	err := maildirx.Walk(filepath.Join(dir, "out", "Maildir"), func(path []string, dir string) error {
 		files, err := maildirx.Messages(dir)

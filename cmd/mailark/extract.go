@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 
 	"mailark/archive"
 	"mailark/internal/cli"
@@ -13,22 +16,29 @@ import (
 type extract struct {
 	mailboxes   []string
 	includeGone bool
+	compress    string
 	json, quiet bool
+	gone        int // messages left out because they are no longer on the server
 }
 
 func extractCommand() *cli.Command {
 	var e extract
-	fs := cli.NewFlags()
-	cli.AddMailboxes(fs, &e.mailboxes)
-	fs.BoolVar(&e.includeGone, "include-gone", false, "also what is no longer on the server")
-	cli.AddJSON(fs, &e.json)
-	cli.AddQuiet(fs, &e.quiet)
+	flags := cli.NewFlags()
+	cli.AddMailboxes(flags, &e.mailboxes)
+	flags.BoolVar(&e.includeGone, "include-gone", false, "also what is no longer on the server")
+	cli.AddChoice(flags, &e.compress, "compress", "compress each message file by itself", "none", string(archive.Gzip), string(archive.Zstd))
+	cli.AddJSON(flags, &e.json)
+	cli.AddQuiet(flags, &e.quiet)
 	return &cli.Command{
 		Name: "mailark extract", Args: "ARCHIVE DIR", MinArgs: 2, MaxArgs: 2,
 		Short: "write the mail as a Maildir++ tree",
 		About: "Writes a Maildir++ tree to DIR, for Dovecot, mutt, notmuch and whatever reads Maildir: names and\n" +
-			"flags as of the last run, INTERNALDATE as the time of the file. INBOX is DIR/Maildir.",
-		Sections: []cli.Section{{Title: "Flags", Flags: fs}},
+			"flags as of the last run, INTERNALDATE as the time of the file. INBOX is DIR/Maildir. DIR must be\n" +
+			"new or empty; the tree is there when it is whole, or not at all. Dovecot serves it as it lies,\n" +
+			"with the UIDs of the old server.\n\n" +
+			"With --compress, Dovecot with its zlib plugin reads the tree as before, notmuch only gzip, mutt\n" +
+			"and Python's mailbox neither.",
+		Sections: []cli.Section{{Title: "Flags", Flags: flags}},
 		Run: func(ctx context.Context, con *cli.Console, args []string) (int, error) {
 			r, err := archive.Open(args[0], options(con))
 			if err != nil {
@@ -42,10 +52,14 @@ func extractCommand() *cli.Command {
 
 func (e *extract) run(ctx context.Context, con *cli.Console, r *archive.Reader, dir string) (int, error) {
 	opts := archive.ExtractOptions{IncludeGone: e.includeGone}
+	if e.compress != "none" {
+		opts.Compress = archive.Compression(e.compress)
+	}
 	total, err := e.choose(r, &opts)
 	if err != nil {
 		return 0, err
 	}
+	most := total.OctetsTotal
 	bar := con.NewProgress(e.quiet)
 	opts.Progress = func(messages int, octets int64) {
 		total.Messages, total.Octets = int64(messages), octets
@@ -54,9 +68,32 @@ func (e *extract) run(ctx context.Context, con *cli.Console, r *archive.Reader, 
 	result, err := r.Extract(ctx, dir, opts)
 	bar.Close()
 	if err != nil {
-		return 0, fmt.Errorf("extract to %s: %w", dir, err)
+		return 0, advise(err, most)
 	}
 	return e.print(cli.NewPrinter(con.Stdout), dir, result)
+}
+
+// advise adds what to do about an error. most is how many octets the tree may take.
+func advise(err error, most int64) error {
+	hint := ""
+	switch {
+	case errors.Is(err, archive.ErrExists):
+		hint = "name a directory that is new or empty; nothing was written there"
+	case errors.Is(err, archive.ErrInside):
+		hint = "name a directory outside the archive, which holds nothing but its own files"
+	case errors.Is(err, archive.ErrBusy):
+		hint = "wait until it ends, or name another directory"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		hint = fmt.Sprintf("free some space or name a directory on another disk, then run the command again: the tree takes up to %s "+
+			"before compression; what was written of it is removed", humane.Octets(most))
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
+		hint = "DIR must be a directory, or the name of a new one, where you may write; the archive must be readable"
+	case errors.Is(err, syscall.EINVAL):
+		hint = "does the disk of DIR allow a colon in file names, which Maildir needs? FAT, exFAT and NTFS do not; an archive may lie there, a tree may not"
+	default:
+		return err
+	}
+	return &cli.Advice{Err: err, Hint: hint}
 }
 
 // choose turns the globs into mailboxes and counts what will be written.
@@ -72,6 +109,11 @@ func (e *extract) choose(r *archive.Reader, opts *archive.ExtractOptions) (cli.S
 		for _, msg := range l.choose(r, m.ID) {
 			total.MessagesTotal++
 			total.OctetsTotal += msg.Size
+		}
+		for msg := range r.Messages(m.ID) {
+			if !e.includeGone && (msg.Gone || !m.Listed) {
+				e.gone++
+			}
 		}
 	}
 	if err := chosen.Unused(); err != nil {
@@ -93,7 +135,8 @@ func (e *extract) print(out *cli.Printer, dir string, r archive.ExtractResult) (
 			Messages  int   `json:"messages"`
 			Octets    int64 `json:"octets"`
 			Damaged   int   `json:"damaged"`
-		}{r.Mailboxes, r.Messages, r.Octets, len(r.Damaged)})
+			Gone      int   `json:"gone"`
+		}{r.Mailboxes, r.Messages, r.Octets, len(r.Damaged), e.gone})
 		return exit, out.Err()
 	}
 	for _, d := range r.Damaged {
@@ -101,5 +144,8 @@ func (e *extract) print(out *cli.Printer, dir string, r archive.ExtractResult) (
 	}
 	out.Linef("%s in %s, %s written to %s", counted(r.Messages, "message", "messages"),
 		counted(r.Mailboxes, "mailbox", "mailboxes"), humane.Octets(r.Octets), dir)
+	if e.gone > 0 {
+		out.Linef("left out: %s no longer on the server (--include-gone has them too)", counted(e.gone, "message", "messages"))
+	}
 	return exit, out.Err()
 }

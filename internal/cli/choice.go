@@ -14,7 +14,8 @@ type choice struct {
 	allowed []string
 }
 
-func addChoice(fs *pflag.FlagSet, value *string, name, usage string, allowed ...string) {
+// AddChoice adds a flag that takes one of the allowed values; the first is the default.
+func AddChoice(fs *pflag.FlagSet, value *string, name, usage string, allowed ...string) {
 	*value = allowed[0]
 	f := fs.VarPF(&choice{value: value, allowed: allowed}, name, "", usage)
 	f.DefValue = allowed[0]

@@ -32,12 +32,12 @@ func (c *Connection) Section() Section {
 	fs.StringVar(&c.Host, "host", c.Host, "IMAP server `NAME`")
 	fs.IntVar(&c.Port, "port", 0, "`PORT` (default 993, or 143 with --tls starttls or none)")
 	fs.StringVar(&c.User, "user", "", "sign in as `USER`, often the whole mail address")
-	addChoice(fs, &c.TLS, "tls", "how the connection is protected; none only to this machine itself",
+	AddChoice(fs, &c.TLS, "tls", "how the connection is protected; none only to this machine itself",
 		string(session.TLSImplicit), string(session.TLSStartTLS), string(session.TLSNone))
 	fs.StringVar(&c.CACert, "ca-cert", "", "also trust the certificate authorities in PEM `FILE`")
 	fs.BoolVar(&c.Insecure, "insecure-skip-verify", false,
 		"do not check the server's certificate: anybody on the way can read mail and password")
-	addChoice(fs, &c.Auth, "auth", "way to sign in", "auto", "plain", "login")
+	AddChoice(fs, &c.Auth, "auth", "way to sign in", "auto", "plain", "login")
 	fs.StringVar(&c.PasswordFile, "password-file", "",
 		"read the password from the first line of `FILE`, which only you may read")
 	fs.StringVar(&c.PasswordCommand, "password-command", "",

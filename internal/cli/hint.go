@@ -12,15 +12,29 @@ import (
 	"mailark/internal/session"
 )
 
+// Advice is an error that knows what to do about it better than its cause tells.
+type Advice struct {
+	Err  error
+	Hint string
+}
+
+func (a *Advice) Error() string { return a.Err.Error() }
+
+// Unwrap is the error itself, which decides the exit code.
+func (a *Advice) Unwrap() error { return a.Err }
+
 // hint is one plain line on what to do about an error, or "".
 func hint(err error) string {
 	var (
 		usage  *UsageError
+		advice *Advice
 		damage *archive.DamageError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "nothing is lost; run the same command again and it goes on"
+	case errors.As(err, &advice):
+		return advice.Hint
 	case errors.As(err, &usage):
 		return usage.Hint
 	case errors.Is(err, archive.ErrExists):

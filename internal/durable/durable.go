@@ -217,6 +217,11 @@ func (fs *FS) Remove(path string) error {
 	})
 }
 
+// RemoveAll removes a directory and all that is in it. A missing one is no error.
+func (fs *FS) RemoveAll(dir string) error {
+	return fs.step(Step{Op: OpRemove, Path: dir}, func() error { return os.RemoveAll(dir) })
+}
+
 // Chmod changes a file's mode.
 func (fs *FS) Chmod(path string, mode os.FileMode) error {
 	return fs.step(Step{Op: OpChmod, Path: path}, func() error { return os.Chmod(path, mode) })
