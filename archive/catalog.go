@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"iter"
 	"slices"
+	"sort"
 )
 
 // Catalog is everything an archive knows, in memory. Reader and Writer each have one. It is not safe
@@ -143,8 +144,10 @@ func (c *Catalog) Current(mailbox uint32) []*Message {
 		return nil
 	}
 	byEpoch := make([][]*Message, len(m.Epochs))
-	for _, msg := range c.sorted(mailbox) {
-		byEpoch[msg.Epoch-1] = append(byEpoch[msg.Epoch-1], msg)
+	list := c.sorted(mailbox)
+	for i := range byEpoch {
+		n := sort.Search(len(list), func(n int) bool { return list[n].Epoch > m.Epochs[i].N })
+		byEpoch[i], list = list[:n], list[n:]
 	}
 	refused := make(map[uint32]bool)
 	for key := range c.refusals {
