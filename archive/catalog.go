@@ -22,6 +22,9 @@ type Catalog struct {
 	commits   uint64         // number of the last commit
 	flagSets  map[string][]string
 
+	aside   map[Key]putAside     // messages that were put aside and have not come back
+	byFrame map[Place][]*Message // by the place of their frame; nil until something is put aside
+
 	// What changed since the end of the last run, so that the Dovecot files in the tar are out of date.
 	changed     map[uint32]bool // mailboxes: uidlist and keywords
 	subsChanged bool            // the subscriptions
@@ -38,12 +41,14 @@ type segmentInfo struct {
 	number uint32
 	frames []frameInfo // of mail, ascending
 	copies []span      // of records, ascending
+	asides []span      // what is put aside, in the order of the records
 	end    int64       // octets covered by commits: where the next frame goes
 
 	sealed   bool
 	sealedBy uint64 // number of the commit with the seal
 	length   int64  // octets of the sealed file
 	sum      Sum    // of the sealed file
+	changed  bool   // something in it was put aside since it was sealed: another seal may follow
 }
 
 // span is a part of a segment.
@@ -65,6 +70,7 @@ func newCatalog(info Info) Catalog {
 		refusals: make(map[Key]Refusal),
 		flagSets: make(map[string][]string),
 		changed:  make(map[uint32]bool),
+		aside:    make(map[Key]putAside),
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	recRefused = "refused"
 	recState   = "state"
 	recSeal    = "seal"
+	recAside   = "aside"
 	recEnd     = "end"
 )
 
@@ -136,8 +137,25 @@ func appendRecord(buf []byte, r *record) ([]byte, error) {
 
 func parseRecord(line []byte) (*record, error) {
 	r := new(record)
-	if err := json.Unmarshal(line, r); err != nil {
-		return nil, fmt.Errorf("parse record %.80q: %w", line, err)
+	err := json.Unmarshal(line, r)
+	if err == nil {
+		return r, nil
 	}
-	return r, nil
+	var unknown struct {
+		T string `json:"t"`
+	}
+	if json.Unmarshal(line, &unknown) == nil && !isKind(unknown.T) {
+		return &record{T: unknown.T}, nil // its members may be of other types than ours of the same name
+	}
+	return nil, fmt.Errorf("parse record %.80q: %w", line, err)
+}
+
+// isKind says whether this version of the format has a kind of record.
+func isKind(t string) bool {
+	switch t {
+	case recCommit, recRun, recMailbox, recEpoch, recKeyword, recFrame, recMessage, recFlags, recGone, recBack,
+		recRefused, recState, recSeal, recEnd:
+		return true
+	}
+	return false
 }

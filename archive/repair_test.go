@@ -1,0 +1,420 @@
+package archive_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"mailark/archive"
+	"mailark/internal/durable"
+)
+
+func repair(t *testing.T, what, dir string) *archive.RepairResult {
+	t.Helper()
+	res, err := archive.Repair(t.Context(), dir, options(nil), nil)
+	if err != nil {
+		t.Fatalf("%s: repair: %v", what, err)
+	}
+	return res
+}
+
+// wholeAfter checks an archive after its repair: verify finds nothing, decoders read it, the next run makes everything equal.
+func wholeAfter(t *testing.T, what, dir string, list []mail) {
+	t.Helper()
+	res, err := archive.Verify(t.Context(), dir, nil, nil)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	if len(res.Problems) > 0 || len(res.Damaged) > 0 {
+		t.Fatalf("%s: after the repair: %v, damaged %v", what, res.Problems, res.Damaged)
+	}
+	decodable(t, what, dir)
+	if len(res.Lost) > 0 {
+		t.Errorf("%s: lost although the server has it: %v", what, res.Lost)
+	}
+	added, err := export(dir, nil, list, 8)
+	if err != nil {
+		t.Fatalf("%s: next run: %v", what, err)
+	}
+	if added != len(res.Awaited) {
+		t.Errorf("%s: %d messages fetched again, %d were awaited", what, added, len(res.Awaited))
+	}
+	compare(t, what, contents(t, dir), expected(list))
+	res = verifyClean(t, dir)
+	if len(res.Awaited) > 0 || len(res.Lost) > 0 {
+		t.Errorf("%s: still awaited %v, lost %v", what, res.Awaited, res.Lost)
+	}
+	decodable(t, what, dir)
+	inTree(t, what, dir)
+}
+
+// decodable reads every segment to its end as zstd -d does, and its tar members.
+func decodable(t *testing.T, what, dir string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "segments", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dec, err := zstd.NewReader(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for tr := tar.NewReader(dec); ; {
+			if _, err := tr.Next(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %s: %v", what, name, err)
+			}
+		}
+		if _, err := io.Copy(io.Discard, dec); err != nil {
+			t.Fatalf("%s: %s: %v", what, name, err)
+		}
+		dec.Close()
+	}
+}
+
+// inTree makes sure that every message has its file in the tar.
+func inTree(t *testing.T, what, dir string) {
+	t.Helper()
+	members := make(map[string]bool)
+	names, err := filepath.Glob(filepath.Join(dir, "segments", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dec, err := zstd.NewReader(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for tr := tar.NewReader(dec); ; {
+			h, err := tr.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %s: %v", what, name, err)
+			}
+			if h.Typeflag != tar.TypeLink || members[h.Linkname] { // else tar complains and makes no file
+				members[h.Name] = true
+			}
+		}
+		dec.Close()
+		_ = f.Close()
+	}
+	r, err := archive.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	for _, mbox := range r.Mailboxes() {
+		for m := range r.Messages(mbox.ID) {
+			if !members[r.File(m)] {
+				t.Errorf("%s: %s is not in the tar", what, r.File(m))
+			}
+		}
+	}
+}
+
+// TestRepair hurts an archive in every place there is, repairs it, and compares everything after the next run.
+func TestRepair(t *testing.T) {
+	base, list := runs(t, 40, 60, 90)
+	segments, err := filepath.Glob(filepath.Join(base, "segments", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type hurt struct {
+		name string
+		do   func(path string, at int64)
+	}
+	cases, awaited, rescued, frames := 0, 0, 0, 0
+	for _, name := range segments {
+		size := fileSize(t, name)
+		for at := int64(0); at < size; at += 1 + size/12 {
+			for _, h := range []hurt{
+				{"flip", func(path string, at int64) { flip(t, path, at) }},
+				{"zeros", func(path string, at int64) { zeros(t, path, at, 300) }},
+				{"cut", func(path string, at int64) { truncate(t, path, at) }},
+			} {
+				what := fmt.Sprintf("%s %s at %d", h.name, filepath.Base(name), at)
+				dir := copyDir(t, base)
+				h.do(filepath.Join(dir, "segments", filepath.Base(name)), at)
+				res := repair(t, what, dir)
+				if len(res.Problems) == 0 {
+					t.Errorf("%s: nothing to repair", what)
+				}
+				cases++
+				awaited += len(res.Awaited)
+				rescued += res.Rescued
+				frames += res.Frames
+				wholeAfter(t, what, dir, list)
+				_ = os.RemoveAll(dir)
+			}
+		}
+		what := "removed " + filepath.Base(name)
+		dir := copyDir(t, base)
+		if err := os.Remove(filepath.Join(dir, "segments", filepath.Base(name))); err != nil {
+			t.Fatal(err)
+		}
+		repair(t, what, dir)
+		wholeAfter(t, what, dir, list)
+		cases++
+	}
+	if awaited == 0 || rescued == 0 || frames == 0 {
+		t.Errorf("%d frames put aside, %d messages rescued, %d awaited: one of the ways was never gone", frames, rescued, awaited)
+	}
+	t.Logf("%d damages, %d frames put aside, %d messages rescued, %d awaited", cases, frames, rescued, awaited)
+}
+
+func zeros(t *testing.T, path string, at int64, n int) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(data[at:min(int(at)+n, len(data))])
+	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, data, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRepairOfAFineArchive changes nothing, and one of a damaged catalog refuses.
+func TestRepairOfAFineArchive(t *testing.T) {
+	dir, _ := runs(t, 20, 30, 40)
+	before := tree(t, dir)
+	if res := repair(t, "fine", dir); len(res.Problems) > 0 {
+		t.Errorf("%+v", res)
+	}
+	for name, data := range tree(t, dir) {
+		if before[name] != data {
+			t.Errorf("%s was changed", name)
+		}
+	}
+	flip(t, filepath.Join(dir, catalogName), 30)
+	before = tree(t, dir)
+	var damage *archive.DamageError
+	if _, err := archive.Repair(t.Context(), dir, options(nil), nil); !errors.As(err, &damage) {
+		t.Errorf("a damaged catalog: %v, want *DamageError", err)
+	}
+	for name, data := range tree(t, dir) {
+		if before[name] != data {
+			t.Errorf("%s was changed", name)
+		}
+	}
+}
+
+// TestRepairNamesWhatIsLost: what the server no longer has is named, at once and ever after.
+func TestRepairNamesWhatIsLost(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	list := sample(30, 43)
+	if _, err := export(dir, nil, list, 8); err != nil {
+		t.Fatal(err)
+	}
+	w, err := open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := archive.Key{Mailbox: 1, Epoch: 1, UID: list[0].uid}
+	if err := errors.Join(w.SetGone(true, gone), w.Commit(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := archive.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := r.Message(gone).Place
+	_ = r.Close()
+	zeros(t, filepath.Join(dir, fmt.Sprintf("segments/%06d.tar.zst", place.Segment)), place.Frame, 40)
+	res := repair(t, "lost", dir)
+	if len(res.Lost) != 1 || res.Lost[0].Key != gone || len(res.Awaited) == 0 {
+		t.Fatalf("lost %v, awaited %v", res.Lost, res.Awaited)
+	}
+	never := res.Awaited[0].Key
+	left := slices.DeleteFunc(slices.Clone(list), func(m mail) bool {
+		return m.uid == gone.UID || m.uid == never.UID
+	})
+	if _, err := export(dir, nil, left, 8); err != nil {
+		t.Fatal(err)
+	}
+	after := verifyClean(t, dir)
+	if len(after.Awaited) > 0 || len(after.Lost) != 2 {
+		t.Errorf("awaited %v, lost %v, want two lost", after.Awaited, after.Lost)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "damaged", "*.zst")); err != nil || len(left) == 0 {
+		t.Errorf("nothing was kept in damaged: %v", err)
+	}
+}
+
+// TestRepairCrash dies before and after every durable step of a repair, and lets each fail; then it repairs again.
+func TestRepairCrash(t *testing.T) {
+	base, list := runs(t, 30, 40, 60)
+	hurt := copyDir(t, base)
+	names, err := filepath.Glob(filepath.Join(hurt, "segments", "*"))
+	if err != nil || len(names) < 2 {
+		t.Fatal(names, err)
+	}
+	frames := recordFrames(t, names[0])
+	zeros(t, names[0], frames[0]/2, 20) // in the first frame of mail
+	flip(t, names[0], frames[1]+20)     // a copy of records
+	flip(t, names[0], fileSize(t, names[0])-20)
+	truncate(t, names[len(names)-1], fileSize(t, names[len(names)-1])/2)
+	for _, missing := range []bool{false, true} {
+		if missing {
+			if err := os.Remove(names[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ops := make(map[int]durable.Op)
+		count := durable.New(func(s durable.Step, _ bool) error {
+			ops[s.N] = s.Op
+			return nil
+		})
+		if _, err := archive.Repair(t.Context(), copyDir(t, hurt), options(count), nil); err != nil {
+			t.Fatal(err)
+		}
+		for n := 1; n <= count.Steps(); n++ {
+			for name, hook := range map[string]durable.Hook{
+				"die before": killAt(n, false), "die after": killAt(n, true),
+				"fail before": failAt(n, false, false, errKilled), "fail after": failAt(n, true, false, errKilled),
+			} {
+				what := fmt.Sprintf("%s step %d (%s)", name, n, ops[n])
+				dir := copyDir(t, hurt)
+				_, err := archive.Repair(t.Context(), dir, options(durable.New(hook)), nil)
+				if !errors.Is(err, errKilled) && ops[n] != durable.OpChmod {
+					t.Errorf("%s: %v", what, err)
+				}
+				repair(t, what, dir)
+				wholeAfter(t, what, dir, list)
+				_ = os.RemoveAll(dir)
+			}
+		}
+		t.Logf("segment missing: %v: %d steps", missing, count.Steps())
+	}
+}
+
+// TestRebuildAfterRepair loses the catalog of a repaired archive: the new one knows the same.
+func TestRebuildAfterRepair(t *testing.T) {
+	dir, list := runs(t, 30, 40, 60)
+	name := filepath.Join(dir, "segments", "000001.tar.zst")
+	zeros(t, name, 200, 40)
+	repair(t, "before", dir)
+	want := contents(t, dir)
+	for _, lose := range []func(string) error{os.Remove, func(path string) error { return os.Truncate(path, 0) }} {
+		dir := copyDir(t, dir)
+		if err := lose(filepath.Join(dir, catalogName)); err != nil {
+			t.Fatal(err)
+		}
+		res := rebuild(t, dir)
+		if res.Damage != nil {
+			t.Errorf("%+v", res)
+		}
+		compare(t, "rebuilt", contents(t, dir), want)
+		verifyClean(t, dir)
+		wholeAfter(t, "rebuilt", dir, list)
+	}
+	// Without rebuild, a writer brings an empty catalog up to date by itself.
+	if err := os.Truncate(filepath.Join(dir, catalogName), 0); err != nil {
+		t.Fatal(err)
+	}
+	wholeAfter(t, "empty catalog", dir, list)
+}
+
+// TestRepairAfterRebuild loses the catalog and a copy of records: after rebuild and repair everything is well.
+func TestRepairAfterRebuild(t *testing.T) {
+	base, list := runs(t, 30, 40, 60)
+	names, err := filepath.Glob(filepath.Join(base, "segments", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		for _, at := range recordFrames(t, name) {
+			for _, off := range []int64{0, 20} {
+				what := fmt.Sprintf("%s record frame at %d+%d", filepath.Base(name), at, off)
+				dir := copyDir(t, base)
+				if err := os.Remove(filepath.Join(dir, catalogName)); err != nil {
+					t.Fatal(err)
+				}
+				flip(t, filepath.Join(dir, "segments", filepath.Base(name)), at+off)
+				rebuild(t, dir)
+				repair(t, what, dir)
+				verifyClean(t, dir)
+				decodable(t, what, dir)
+				if _, err := export(dir, nil, list, 8); err != nil {
+					t.Fatal(err)
+				}
+				compare(t, what, loose(t, contents(t, dir)), loose(t, expected(list)))
+				verifyClean(t, dir)
+				inTree(t, what, dir)
+			}
+		}
+	}
+}
+
+// TestRepairedArchiveInRealPrograms unpacks a repaired archive with zstd and tar, as README.txt says.
+func TestRepairedArchiveInRealPrograms(t *testing.T) {
+	for _, program := range []string{"zstd", "tar", "sha256sum", "sh"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%s is not installed", program)
+		}
+	}
+	dir, list := runs(t, 40, 60, 90)
+	name := filepath.Join(dir, "segments", "000001.tar.zst")
+	size := fileSize(t, name)
+	zeros(t, name, size/3, 40)
+	repair(t, "real", dir)
+	if _, err := export(dir, nil, list, 8); err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	for _, command := range []string{
+		"zstd -tq segments/*.tar.zst", "sha256sum --quiet -c SHA256SUMS",
+		// tar complains about links whose target was put aside, and goes on; the files come again later.
+		"zstd -dc segments/*.tar.zst | tar -x --ignore-zeros -C " + out + " 2>" + out + "/complaints || true",
+	} {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
+		cmd.Dir = dir
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", command, err, text)
+		}
+	}
+	complaints, err := os.ReadFile(filepath.Join(out, "complaints"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range strings.Split(strings.TrimSpace(string(complaints)), "\n") {
+		if l != "" && !strings.Contains(l, "hard link") && !strings.Contains(l, "previous errors") {
+			t.Errorf("tar says: %s", l)
+		}
+	}
+	r, err := archive.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	for _, mbox := range r.Mailboxes() {
+		for _, m := range r.Current(mbox.ID) {
+			data, err := os.ReadFile(filepath.Join(out, r.File(m)))
+			if err != nil || sumOf(data) != m.Sum {
+				t.Errorf("%s: %v", r.File(m), err)
+			}
+		}
+	}
+}
