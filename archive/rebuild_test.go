@@ -441,6 +441,44 @@ func TestRebuildNeverKnowsLess(t *testing.T) {
 	}
 }
 
+// TestRebuildMixesNoEpochs: a mailbox whose first run was interrupted has no uidlist but that of its second UIDVALIDITY, under
+// which the UIDs stand for other messages. It must not be taken for that of the first one, or messages would be missing.
+func TestRebuildMixesNoEpochs(t *testing.T) {
+	list := sample(60, 44)
+	count := durable.New(func(durable.Step, bool) error { return nil })
+	if _, err := export(filepath.Join(t.TempDir(), "a"), count, list, 7); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "a")
+	if _, err := export(dir, durable.New(killAt(count.Steps()-16, false)), list, 7); !errors.Is(err, errKilled) {
+		t.Fatal(err)
+	}
+	moved := slices.Clone(list)
+	for i := range moved {
+		moved[i].uid = list[(i+3)%len(list)].uid // of the same mailbox
+	}
+	if _, err := export(dir, nil, moved, 8); err != nil {
+		t.Fatal(err)
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "segments", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range segments {
+		for _, at := range recordFrames(t, path) {
+			flip(t, path, at+20)
+		}
+	}
+	flip(t, filepath.Join(dir, catalogName), 20)
+	if res := rebuild(t, dir); res.Unknown.Messages == 0 || res.Unknown.UIDValidity == 0 {
+		t.Errorf("%+v", res)
+	}
+	if _, err := export(dir, nil, moved, 8); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "moved", loose(t, contents(t, dir)), loose(t, expected(moved)))
+}
+
 // TestRebuildKnowsMailboxes destroys the catalog and every copy of records of an archive whose UIDVALIDITY never changed: the
 // uidlists tell it, and the directories tell the mailboxes.
 func TestRebuildKnowsMailboxes(t *testing.T) {

@@ -126,6 +126,11 @@ func inTree(t *testing.T, what, dir string) {
 	}
 	defer func() { _ = r.Close() }()
 	for _, mbox := range r.Mailboxes() {
+		for _, name := range []string{mbox.Dir + "/cur/", mbox.Dir + "/dovecot-uidlist", "Maildir/subscriptions"} {
+			if !members[name] {
+				t.Errorf("%s: %s is not in the tar", what, name)
+			}
+		}
 		for m := range r.Messages(mbox.ID) {
 			if !members[r.File(m)] {
 				t.Errorf("%s: %s is not in the tar", what, r.File(m))
@@ -287,8 +292,9 @@ func TestRepairCrash(t *testing.T) {
 			ops[s.N] = s.Op
 			return nil
 		})
-		if _, err := archive.Repair(t.Context(), copyDir(t, hurt), options(count), nil); err != nil {
-			t.Fatal(err)
+		clean, err := archive.Repair(t.Context(), copyDir(t, hurt), options(count), nil)
+		if err != nil || clean.Rescued == 0 && !missing {
+			t.Fatalf("%+v, %v", clean, err)
 		}
 		cases := 0
 		for n := 1; n <= count.Steps(); n++ {
@@ -305,7 +311,10 @@ func TestRepairCrash(t *testing.T) {
 				if !errors.Is(err, errKilled) && ops[n] != durable.OpChmod {
 					t.Errorf("%s: %v", what, err)
 				}
-				repair(t, what, dir)
+				res := repair(t, what, dir)
+				if len(res.Awaited) != len(clean.Awaited) {
+					t.Errorf("%s: %d messages awaited, %d without a crash: what could be read was lost", what, len(res.Awaited), len(clean.Awaited))
+				}
 				wholeAfter(t, what, dir, list)
 				cases++
 				_ = os.RemoveAll(dir)
