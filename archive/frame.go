@@ -181,11 +181,11 @@ func newMailEncoder(w io.Writer, window int) (*zstd.Encoder, error) {
 }
 
 // newMailDecoder reads one frame of mail at a time.
-func newMailDecoder() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil,
+func newMailDecoder(more ...zstd.DOption) (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, append(more,
 		zstd.WithDecoderConcurrency(1),
 		zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxWindow))
+		zstd.WithDecoderMaxWindow(maxWindow))...)
 }
 
 // newRecordEncoder compresses what is small: catalog frames, the end of a tar.

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/klauspost/compress/zstd"
+
 	"mailark/internal/durable"
 	"mailark/internal/spool"
 )
@@ -234,7 +236,8 @@ func (p *repairer) putAsideFrame(ctx context.Context, frame Place, lost *commitM
 // rescue stores again what can be read of a frame's messages.
 func (p *repairer) rescue(ctx context.Context, f io.ReaderAt, msgs []*Message, info frameInfo) error {
 	slices.SortFunc(msgs, func(a, b *Message) int { return a.Place.Compare(b.Place) })
-	dec, err := newMailDecoder()
+	// Each message has its SHA-256; the frame's checksum would only hide the messages of the last block.
+	dec, err := newMailDecoder(zstd.IgnoreChecksum(true))
 	if err != nil {
 		return fmt.Errorf("start decompression: %w", err)
 	}
