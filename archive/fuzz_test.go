@@ -60,6 +60,10 @@ func FuzzRecords(f *testing.F) {
 	f.Add([]byte(`{"t":"epoch","mailbox":1,"n":1}` + "\n" + `{"t":"gone","mailbox":1,"epoch":1,"uids":"1:4294967295"}`))
 	f.Add([]byte(`{"t":"mailbox","id":1,"path":["x"],"raw":"x","dir":"../../victim/.ssh"}`))
 	f.Add([]byte(`{"t":"mailbox","id":1,"path":["x"],"raw":"x","dir":"Maildir/.x"}` + "\n" + `{"t":"refused","mailbox":1,"epoch":1,"uid":1}`))
+	f.Add([]byte(`{"t":"mailbox","id":1,"path":["x"],"raw":"x","dir":"Maildir/.x"}` + "\n" + `{"t":"epoch","mailbox":1,"n":1}` + "\n" +
+		`{"t":"frame","segment":1,"length":9,"plain":9,"sha256":"` + Sum{}.String() + `"}` + "\n" +
+		`{"t":"message","mailbox":1,"epoch":1,"uid":1,"sha256":"` + Sum{}.String() + `","at":[1,0,0]}` + "\n" +
+		`{"t":"aside","segment":1}` + "\n" + `{"t":"aside","segment":1,"offset":9,"length":20}`))
 	f.Add([]byte(`{"t":"frame","segment":1,"length":9,"plain":9}` + "\n" + `{"t":"seal","segment":1,"length":99,"sha256":""}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := newCatalog(fuzzInfo())

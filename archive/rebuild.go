@@ -333,22 +333,23 @@ func copyFile(w io.Writer, path string) error {
 
 // sameFile says whether two files hold the same octets.
 func sameFile(a, b string) bool {
-	var sums [2]Sum
-	for i, path := range []string{a, b} {
-		f, err := os.Open(path)
-		if err != nil {
-			return false
-		}
-		stat, err := f.Stat()
-		if err == nil {
-			sums[i], err = sumSection(f, 0, stat.Size())
-		}
-		_ = f.Close()
-		if err != nil {
-			return false
-		}
+	first, err := sumFile(a)
+	second, err2 := sumFile(b)
+	return err == nil && err2 == nil && first == second
+}
+
+// sumFile is the SHA-256 of a file.
+func sumFile(path string) (Sum, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Sum{}, fmt.Errorf("open: %w", err)
 	}
-	return sums[0] == sums[1]
+	defer func() { _ = f.Close() }()
+	stat, err := f.Stat()
+	if err != nil {
+		return Sum{}, fmt.Errorf("read: %w", err)
+	}
+	return sumSection(f, 0, stat.Size())
 }
 
 // finish renews what hangs on the catalog, and looks at what a writer would say of the result.

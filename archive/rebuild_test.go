@@ -247,7 +247,10 @@ func TestRebuildFromTarMembers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tried, derived := 0, 0
+	tried, derived, copies := 0, 0, 0
+	for _, path := range segments {
+		copies += len(recordFrames(t, path))
+	}
 	for _, path := range segments {
 		for _, at := range recordFrames(t, path) {
 			for _, hurt := range []int64{0, 5, 20} { // its magic, its length, its payload
@@ -266,6 +269,9 @@ func TestRebuildFromTarMembers(t *testing.T) {
 				}
 				tried++
 				derived += res.Unknown.Messages
+				if res.FromSegments < copies-2 {
+					t.Errorf("%s: only %d commits of %d copies kept: %+v", what, res.FromSegments, copies, res)
+				}
 				sums(t, what, dir, list)
 				before := stored(t, dir)
 				if _, err := export(dir, nil, list, 8); err != nil {
@@ -441,6 +447,44 @@ func TestRebuildNeverKnowsLess(t *testing.T) {
 	}
 }
 
+// TestRebuildMixesNoEpochs: a mailbox whose first run was interrupted has no uidlist but that of its second UIDVALIDITY, under
+// which the UIDs stand for other messages. It must not be taken for that of the first one, or messages would be missing.
+func TestRebuildMixesNoEpochs(t *testing.T) {
+	list := sample(60, 44)
+	count := durable.New(func(durable.Step, bool) error { return nil })
+	if _, err := export(filepath.Join(t.TempDir(), "a"), count, list, 7); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "a")
+	if _, err := export(dir, durable.New(killAt(count.Steps()-16, false)), list, 7); !errors.Is(err, errKilled) {
+		t.Fatal(err)
+	}
+	moved := slices.Clone(list)
+	for i := range moved {
+		moved[i].uid = list[(i+3)%len(list)].uid // of the same mailbox
+	}
+	if _, err := export(dir, nil, moved, 8); err != nil {
+		t.Fatal(err)
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "segments", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range segments {
+		for _, at := range recordFrames(t, path) {
+			flip(t, path, at+20)
+		}
+	}
+	flip(t, filepath.Join(dir, catalogName), 20)
+	if res := rebuild(t, dir); res.Unknown.Messages == 0 || res.Unknown.UIDValidity == 0 {
+		t.Errorf("%+v", res)
+	}
+	if _, err := export(dir, nil, moved, 8); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "moved", loose(t, contents(t, dir)), loose(t, expected(moved)))
+}
+
 // TestRebuildKnowsMailboxes destroys the catalog and every copy of records of an archive whose UIDVALIDITY never changed: the
 // uidlists tell it, and the directories tell the mailboxes.
 func TestRebuildKnowsMailboxes(t *testing.T) {
@@ -482,6 +526,49 @@ func TestRebuildKnowsMailboxes(t *testing.T) {
 		if m == nil || !slices.Equal(slices.Sorted(slices.Values(m.Flags)), want.flags) || m.Sum != sumOf(want.body) ||
 			!m.InternalDate.Equal(want.date) {
 			t.Errorf("%q uid %d: %+v, want %v %v", want.mailbox, want.uid, m, want.flags, want.date)
+		}
+	}
+}
+
+// TestRebuildRefusesToKnowLess gives an archive the segments of another branch of its history: the copies there are whole, but
+// messages that the catalog knows are not in them.
+func TestRebuildRefusesToKnowLess(t *testing.T) {
+	base := filepath.Join(t.TempDir(), "base")
+	list := sample(80, 45)
+	if _, err := export(base, nil, list[:40], 7); err != nil {
+		t.Fatal(err)
+	}
+	dir, other := copyDir(t, base), copyDir(t, base)
+	if _, err := export(dir, nil, list, 7); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := export(other, nil, append(slices.Clone(list[:40]), sample(90, 46)[80:]...), 7); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Join(dir, "segments")),
+		os.CopyFS(filepath.Join(dir, "segments"), os.DirFS(filepath.Join(other, "segments")))); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, dir)
+	if _, err := archive.Rebuild(t.Context(), dir, options(nil), archive.RebuildOptions{}); !errors.Is(err, archive.ErrFewer) {
+		t.Errorf("%v, want ErrFewer", err)
+	}
+	if !maps.Equal(before, tree(t, dir)) {
+		t.Error("the archive was changed")
+	}
+	res, err := archive.Rebuild(t.Context(), dir, options(nil), archive.RebuildOptions{Force: true})
+	if err != nil || res.OldCatalog == "" {
+		t.Errorf("with force: %+v, %v", res, err)
+	}
+	repair(t, "with force", dir)
+	verifyClean(t, dir)
+	if _, err := export(dir, nil, list, 7); err != nil {
+		t.Fatal(err)
+	}
+	got := contents(t, dir)
+	for _, l := range expected(list) {
+		if !slices.Contains(got, l) {
+			t.Errorf("with force: missing %s", l)
 		}
 	}
 }

@@ -456,9 +456,23 @@ func (p *repairer) save(n uint32, f io.ReaderAt, part span) error {
 		return err
 	}
 	dir := filepath.Join(p.dir, damagedDir)
+	sum, err := sumSection(f, part.offset, part.length)
+	if err != nil {
+		return err
+	}
 	path := filepath.Join(dir, fmt.Sprintf("%06d-%d.zst", n, part.offset))
-	if _, err := os.Stat(path); err == nil {
-		return nil // kept by a repair that was interrupted
+	for i := 2; ; i++ {
+		kept, err := sumFile(path)
+		if err == nil && kept == sum {
+			return nil // by a repair that was interrupted
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		path = filepath.Join(dir, fmt.Sprintf("%06d-%d.%d.zst", n, part.offset, i)) // other octets, of an earlier repair
 	}
 	if err := p.opts.FS.Mkdir(dir); err != nil {
 		return err

@@ -126,6 +126,11 @@ func inTree(t *testing.T, what, dir string) {
 	}
 	defer func() { _ = r.Close() }()
 	for _, mbox := range r.Mailboxes() {
+		for _, name := range []string{mbox.Dir + "/cur/", mbox.Dir + "/dovecot-uidlist", "Maildir/subscriptions"} {
+			if !members[name] {
+				t.Errorf("%s: %s is not in the tar", what, name)
+			}
+		}
 		for m := range r.Messages(mbox.ID) {
 			if !members[r.File(m)] {
 				t.Errorf("%s: %s is not in the tar", what, r.File(m))
@@ -242,7 +247,12 @@ func TestRepairNamesWhatIsLost(t *testing.T) {
 	}
 	place := r.Message(gone).Place
 	_ = r.Close()
-	zeros(t, filepath.Join(dir, fmt.Sprintf("segments/%06d.tar.zst", place.Segment)), place.Frame, 40)
+	name := filepath.Join(dir, fmt.Sprintf("segments/%06d.tar.zst", place.Segment))
+	zeros(t, name, place.Frame, 40)
+	octets, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
 	res := repair(t, "lost", dir)
 	if len(res.Lost) != 1 || res.Lost[0].Key != gone || len(res.Awaited) == 0 {
 		t.Fatalf("lost %v, awaited %v", res.Lost, res.Awaited)
@@ -258,14 +268,86 @@ func TestRepairNamesWhatIsLost(t *testing.T) {
 	if len(after.Awaited) > 0 || len(after.Lost) != 2 {
 		t.Errorf("awaited %v, lost %v, want two lost", after.Awaited, after.Lost)
 	}
-	if left, err := filepath.Glob(filepath.Join(dir, "damaged", "*.zst")); err != nil || len(left) == 0 {
-		t.Errorf("nothing was kept in damaged: %v", err)
+	kept, err := os.ReadFile(filepath.Join(dir, "damaged", fmt.Sprintf("%06d-%d.zst", place.Segment, place.Frame)))
+	if err != nil || !bytes.HasPrefix(octets[place.Frame:], kept) || len(kept) == 0 {
+		t.Errorf("the damaged octets were not kept: %v", err)
 	}
+}
+
+// TestRepairRescuesAll damages the checksum at the end of every mail frame: each message can still be read, and is stored again
+// with its flags, in its epoch, gone or not.
+func TestRepairRescuesAll(t *testing.T) {
+	dir, list := runs(t, 30, 50, 80)
+	w, err := open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := archive.Key{Mailbox: 1, Epoch: 2, UID: list[0].uid}
+	if err := errors.Join(w.SetGone(true, gone), w.Commit(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	want := contents(t, dir)
+	names, err := filepath.Glob(filepath.Join(dir, "segments", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hurt := 0
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, at := range recordFrames(t, name) {
+			if i == 0 || data[at-1] != 0 { // not every commit has mail
+				flip(t, name, at-1)
+				hurt++
+			}
+		}
+	}
+	records := verify(t, dir).Messages
+	res := repair(t, "checksums", dir)
+	if res.Frames < hurt-1 || len(res.Awaited) > 0 || len(res.Lost) > 0 || res.Rescued < records {
+		t.Errorf("%d frames hurt: %d put aside, %d of %d messages rescued, awaited %v, lost %v", hurt, res.Frames, res.Rescued, records,
+			res.Awaited, res.Lost)
+	}
+	verifyClean(t, dir)
+	r, err := archive.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	if m := r.Message(gone); m == nil || !m.Gone {
+		t.Errorf("a message that had left the server is %+v now", m)
+	}
+	for _, mbox := range r.Mailboxes() {
+		if r.Epoch(mbox.ID).State != nil {
+			t.Errorf("%s still counts as copied whole", mbox.Name())
+		}
+	}
+	inTree(t, "checksums", dir)
+	w, err = open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.SetGone(false, gone), w.Commit(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	wholeAfter(t, "checksums", dir, list)
+	compare(t, "checksums", expected(list), append(want, line(list[0].mailbox, list[0].uid, list[0].date, list[0].flags, sumOf(list[0].body))))
+}
+
+func verify(t *testing.T, dir string) *archive.VerifyResult {
+	t.Helper()
+	res, err := archive.Verify(t.Context(), dir, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
 }
 
 // TestRepairCrash dies before and after every durable step of a repair, and lets each fail; then it repairs again.
 func TestRepairCrash(t *testing.T) {
-	base, list := runs(t, 30, 40, 60)
+	base, list := runs(t, 20, 30, 45)
 	hurt := copyDir(t, base)
 	names, err := filepath.Glob(filepath.Join(hurt, "segments", "*"))
 	if err != nil || len(names) < 2 {
@@ -287,26 +369,35 @@ func TestRepairCrash(t *testing.T) {
 			ops[s.N] = s.Op
 			return nil
 		})
-		if _, err := archive.Repair(t.Context(), copyDir(t, hurt), options(count), nil); err != nil {
-			t.Fatal(err)
+		clean, err := archive.Repair(t.Context(), copyDir(t, hurt), options(count), nil)
+		if err != nil || clean.Rescued == 0 && !missing {
+			t.Fatalf("%+v, %v", clean, err)
 		}
+		cases := 0
 		for n := 1; n <= count.Steps(); n++ {
 			for name, hook := range map[string]durable.Hook{
 				"die before": killAt(n, false), "die after": killAt(n, true),
 				"fail before": failAt(n, false, false, errKilled), "fail after": failAt(n, true, false, errKilled),
 			} {
+				if missing && testing.Short() {
+					continue
+				}
 				what := fmt.Sprintf("%s step %d (%s)", name, n, ops[n])
 				dir := copyDir(t, hurt)
 				_, err := archive.Repair(t.Context(), dir, options(durable.New(hook)), nil)
 				if !errors.Is(err, errKilled) && ops[n] != durable.OpChmod {
 					t.Errorf("%s: %v", what, err)
 				}
-				repair(t, what, dir)
+				res := repair(t, what, dir)
+				if len(res.Awaited) != len(clean.Awaited) {
+					t.Errorf("%s: %d messages awaited, %d without a crash: what could be read was lost", what, len(res.Awaited), len(clean.Awaited))
+				}
 				wholeAfter(t, what, dir, list)
+				cases++
 				_ = os.RemoveAll(dir)
 			}
 		}
-		t.Logf("segment missing: %v: %d steps", missing, count.Steps())
+		t.Logf("segment missing: %v: %d steps, %d crashes", missing, count.Steps(), cases)
 	}
 }
 

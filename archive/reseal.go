@@ -113,6 +113,9 @@ func (p *repairer) endAgain(s *segmentInfo, f *durable.File) error {
 	if bytes.Equal(now, tail) && size == s.end+int64(len(tail)) {
 		return nil
 	}
+	if err := p.save(s.number, f, span{s.end, size - s.end}); err != nil {
+		return err
+	}
 	if size > s.end+int64(len(tail)) {
 		if err := f.Truncate(s.end + int64(len(tail))); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -141,4 +142,24 @@ func (w *Writer) publishSeals() error {
 		}
 	}
 	return nil
+}
+
+// hasEnd says whether a segment of so many octets ends as a sealed one should.
+func hasEnd(f io.ReaderAt, s *segmentInfo, size int64) (bool, error) {
+	end, err := scanFrame(f, s.end, size)
+	if err != nil {
+		return false, unlessContent(err)
+	}
+	if whole, err := isEndFrame(f, end); err != nil || !whole {
+		return false, err
+	}
+	table := seekTable(append(s.entries(nil), seekEntry{length: uint32(end.length), plain: endLength})) //nolint:gosec // checked by isEndFrame
+	if size != s.end+end.length+int64(len(table)) {
+		return false, nil
+	}
+	now := make([]byte, len(table))
+	if _, err := f.ReadAt(now, end.offset+end.length); err != nil {
+		return false, fmt.Errorf("read segment: %w", err)
+	}
+	return bytes.Equal(now, table), nil
 }

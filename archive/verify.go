@@ -232,6 +232,15 @@ func (v *verifier) checkFile(ctx context.Context, s *segmentInfo, f *os.File) er
 		v.hurtSegment(s)
 		v.problem(&DamageError{File: name, Offset: -1, Reason: "it is not sealed, yet another segment follows"})
 	}
+	if s.sealed {
+		switch ok, err := hasEnd(f, s, info.Size()); {
+		case err != nil:
+			v.problem(&DamageError{File: name, Offset: s.end, Reason: err.Error()})
+		case !ok:
+			v.hurtSegment(s)
+			v.problem(&DamageError{File: name, Offset: s.end, Reason: "no end of the tar and seek table as they should be"})
+		}
+	}
 	if s.sealed && info.Size() != s.length {
 		v.hurtSegment(s)
 		v.problem(&DamageError{File: name, Offset: -1, Reason: fmt.Sprintf("it has %d octets, the catalog says %d",
