@@ -186,6 +186,7 @@ func (v *verifier) checkAsides() error {
 		for _, part := range s.asides {
 			ok, err := isAside(f, part)
 			if err == nil && !ok {
+				v.hurtAsides = append(v.hurtAsides, Place{Segment: s.number, Frame: part.offset})
 				v.problem(&DamageError{File: name, Offset: part.offset, Reason: fmt.Sprintf(
 					"%d octets hold nothing of use, and are not put aside yet", part.length)})
 			} else if err != nil {

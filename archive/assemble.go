@@ -19,17 +19,17 @@ import (
 // what comes before them.
 type assembly struct {
 	*salvage
-	ctx    context.Context //nolint:containedctx // lives as long as one pass
-	c      Catalog
-	out    io.Writer
-	packer *zstd.Encoder
-	time   time.Time            // of the last commit that is known
-	began  time.Time            // of the first
-	made1  uint64               // number of the last commit made anew
-	lines  []byte               // of the commit that is being made
-	extra  map[uint64][]*record // what later commits want, by the commit made anew before them
-	wanted map[uint64][]*record // the same, as it turns out in this pass
-	derive map[Key][]derivedUID // by mailbox and epoch
+	ctx      context.Context //nolint:containedctx // lives as long as one pass
+	c        Catalog
+	out      io.Writer
+	packer   *zstd.Encoder
+	time     time.Time            // of the last commit that is known
+	began    time.Time            // of the first
+	lastMade uint64               // number of the last commit made anew in the place of a lost one
+	lines    []byte               // of the commit that is being made
+	extra    map[uint64][]*record // what later commits want, by the commit made anew before them
+	wanted   map[uint64][]*record // the same, as it turns out in this pass
+	derive   map[Key][]derivedUID // by mailbox and epoch
 
 	fromSegments, fromCatalog, made int
 	unknown                         Unknown
@@ -138,7 +138,8 @@ const maxLostCommits = 100_000
 
 // make writes a commit made anew.
 func (a *assembly) make(group []unit) error {
-	if err := a.begin(a.c.commits + 1); err != nil {
+	a.lastMade = a.c.commits + 1
+	if err := a.begin(a.lastMade); err != nil {
 		return err
 	}
 	for _, u := range group {
@@ -146,7 +147,7 @@ func (a *assembly) make(group []unit) error {
 			return err
 		}
 	}
-	if err := a.sayNeeds(a.extra[a.made1]); err != nil {
+	if err := a.sayNeeds(a.extra[a.lastMade]); err != nil {
 		return err
 	}
 	a.made++
@@ -186,7 +187,7 @@ func (a *assembly) begin(n uint64) error {
 	if !t.IsZero() {
 		r.Time = &t
 	}
-	a.made1, a.lines = n, a.lines[:0]
+	a.lines = a.lines[:0]
 	return a.say(r)
 }
 
@@ -229,21 +230,19 @@ func (a *assembly) adopt(n uint64, src source) error {
 			a.began = a.time
 		}
 	}
-	last := a.made1
 	if err := a.begin(n); err != nil {
 		return err
 	}
 	clean := true
 	_, rest, _ := bytes.Cut(plain, []byte{'\n'})
 	for line := range bytes.Lines(rest) {
-		fits, err := a.adoptLine(line, last)
+		fits, err := a.adoptLine(line)
 		if err != nil {
 			return err
 		}
 		clean = clean && fits
 	}
 	if clean && a.inPlace(first, int64(len(packed))) {
-		a.made1 = last
 		if src.segment > 0 {
 			a.fromSegments++
 		} else {
@@ -272,7 +271,7 @@ func (a *assembly) inPlace(first *record, packed int64) bool {
 
 // adoptLine applies a record of a known commit. If it lacks something that a lost commit must have said, that is
 // said first; what does not fit even so is left out.
-func (a *assembly) adoptLine(line []byte, last uint64) (fits bool, err error) {
+func (a *assembly) adoptLine(line []byte) (fits bool, err error) {
 	r, err := parseRecord(bytes.TrimSuffix(line, []byte{'\n'}))
 	if err != nil || len(line) > maxRecord || r.T == recCommit {
 		a.unknown.Records++
@@ -282,11 +281,14 @@ func (a *assembly) adoptLine(line []byte, last uint64) (fits bool, err error) {
 		a.lines = append(a.lines, line...)
 		return true, nil
 	}
-	lacking := a.lacking(r)
-	if err := a.sayNeeds(lacking); err != nil {
+	lacking, err := a.lacking(r)
+	if err == nil {
+		err = a.sayNeeds(lacking)
+	}
+	if err != nil {
 		return false, err
 	}
-	a.wanted[last] = append(a.wanted[last], lacking...)
+	a.wanted[a.lastMade] = append(a.wanted[a.lastMade], lacking...)
 	if r.T == recMessage && r.File != nil && a.c.Message(Key{Mailbox: r.Mailbox, Epoch: r.File[0], UID: r.File[len(r.File)-1]}) == nil {
 		r.File, r.Link = nil, true // whose file it is, is lost; where its octets are, is not
 	}

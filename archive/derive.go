@@ -38,12 +38,13 @@ func newHints() hints {
 	}
 }
 
-// readTree reads what the tar has for Dovecot, if a commit is to be made from tar members. All frames count: the
-// newest files say what older ones did.
+// readTree reads, once, what names of files say, and what the tar has for Dovecot. All frames count: the newest files say
+// what older ones did.
 func (s *salvage) readTree(ctx context.Context) error {
-	if !slices.ContainsFunc(s.units, func(u unit) bool { return u.kind == unitFrame }) {
+	if s.treed {
 		return nil
 	}
+	s.treed = true
 	for _, n := range s.files {
 		f, err := openFile(s.b.dir, segmentName(n))
 		if err != nil {
@@ -149,10 +150,19 @@ func (a *assembly) frame(u unit) error {
 
 // sayWithNeeds says a record, and before it what it lacks.
 func (a *assembly) sayWithNeeds(r *record) error {
-	if err := a.sayNeeds(a.lacking(r)); err != nil {
+	if err := a.sayLacking(r); err != nil {
 		return err
 	}
 	return a.say(r)
+}
+
+// sayLacking says what a record lacks.
+func (a *assembly) sayLacking(r *record) error {
+	list, err := a.lacking(r)
+	if err != nil {
+		return err
+	}
+	return a.sayNeeds(list)
 }
 
 // sayNeeds says what other records lack, and counts what is unknown about it.
@@ -203,7 +213,7 @@ func (a *assembly) member(t *tarMember, at Place) error {
 	if a.c.Message(k) != nil || !a.known(r) {
 		return nil
 	}
-	if err := a.sayNeeds(a.lacking(r)); err != nil {
+	if err := a.sayLacking(r); err != nil {
 		return err
 	}
 	if m := a.c.Mailbox(k.Mailbox); m != nil {
@@ -242,7 +252,14 @@ func (a *assembly) directory(name string) error {
 }
 
 // lacking is what must have been said before a record, and was not.
-func (a *assembly) lacking(r *record) []*record {
+func (a *assembly) lacking(r *record) ([]*record, error) {
+	if err := a.readTree(a.ctx); err != nil {
+		return nil, err
+	}
+	return a.lacks(r), nil
+}
+
+func (a *assembly) lacks(r *record) []*record {
 	var list []*record
 	switch r.T {
 	case recFrame, recSeal:

@@ -167,6 +167,16 @@ func (p *repairer) putAside(ctx context.Context) error {
 			}
 		}
 	}
+	for _, place := range p.v.hurtAsides { // of a rebuild, or of a repair that was interrupted
+		if err := w.note(&record{T: recAside, Segment: place.Segment, Offset: place.Frame}); err != nil {
+			return err
+		}
+	}
+	if len(w.pending)+len(p.v.hurtFrames) > 0 {
+		if err := p.treeFiles(); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(p.v.hurtFrames, Place.Compare)
 	members, err := p.commitsOf(p.v.hurtFrames)
 	if err != nil {
@@ -175,7 +185,7 @@ func (p *repairer) putAside(ctx context.Context) error {
 	for i, frame := range p.v.hurtFrames {
 		err := p.putAsideFrame(ctx, frame, members[frame])
 		if err == nil && i == len(p.v.hurtFrames)-1 {
-			err = p.treeFiles()
+			err = p.dovecotFiles()
 		}
 		if err == nil {
 			err = w.Commit()
@@ -187,11 +197,21 @@ func (p *repairer) putAside(ctx context.Context) error {
 	return w.Commit() // of gaps, if there were no frames
 }
 
-// treeFiles writes what the tar has for Dovecot again, since the newest may have been in a frame that is put aside.
+// treeFiles writes the directories of all mailboxes again, and what the tar has for Dovecot: they may have been in what is put
+// aside.
 func (p *repairer) treeFiles() error {
 	if err := p.w.openSegment(); err != nil {
 		return err
 	}
+	for _, m := range p.w.mailboxes {
+		if err := p.w.addDirs(m); err != nil {
+			return err
+		}
+	}
+	return p.dovecotFiles()
+}
+
+func (p *repairer) dovecotFiles() error {
 	for _, m := range p.w.mailboxes {
 		if len(m.Epochs) > 0 {
 			if err := p.w.addDovecotFiles(m); err != nil {
@@ -302,23 +322,15 @@ func (p *repairer) again(ctx context.Context, owner *Message, body *spool.Spool)
 
 // commitMembers is what the frames of a commit held beside the octets of messages.
 type commitMembers struct {
-	mailboxes []uint32 // whose directories were made
-	links     []Key    // hard links
+	links []Key // hard links
 }
 
-// members writes again the directories and the hard links to octets elsewhere that a frame held, or may have held.
+// members writes again the hard links to octets elsewhere that a frame held, or may have held.
 func (p *repairer) members(frame Place, lost *commitMembers) error {
 	if lost == nil {
 		return nil
 	}
 	w := p.w
-	for _, id := range lost.mailboxes {
-		if m := w.Mailbox(id); m != nil {
-			if err := w.addDirs(m); err != nil {
-				return err
-			}
-		}
-	}
 	for _, k := range lost.links {
 		msg := w.Message(k)
 		if msg == nil || !msg.Link || msg.from != nil || msg.Place == (Place{}) || msg.Place.frame() == frame {
@@ -391,10 +403,7 @@ func membersOf(plain []byte, frames []Place, found map[Place]*commitMembers) err
 		if err != nil {
 			return err
 		}
-		switch {
-		case r.T == recMailbox:
-			m.mailboxes = append(m.mailboxes, r.ID)
-		case r.T == recMessage && r.Link:
+		if r.T == recMessage && r.Link {
 			m.links = append(m.links, Key{Mailbox: r.Mailbox, Epoch: r.Epoch, UID: r.UID})
 		}
 	}

@@ -29,6 +29,7 @@ type salvage struct {
 	claimed map[uint32][]span
 	units   []unit
 	hints   hints
+	treed   bool // the hints that only the tar has are read
 }
 
 // source is where a commit's frame of the catalog lies.
@@ -105,7 +106,7 @@ func (s *salvage) search(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.readTree(ctx)
+	return nil
 }
 
 // searchMagic calls found wherever four octets stand in a file, from offset on; found says where to go on.

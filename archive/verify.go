@@ -104,6 +104,7 @@ type verifier struct {
 	// What Repair mends.
 	hurtFrames   []Place
 	hurtCopies   []hurtCopy
+	hurtAsides   []Place         // that decoders do not pass over yet
 	hurtSegments map[uint32]bool // whose length or SHA-256 is not that of the seal
 }
 
