@@ -20,6 +20,16 @@ var (
 	ErrBusy = errors.New("another extract is at work there")
 )
 
+// VersionError says that an archive has a version of the format that this program does not know (exit code 10). It is
+// an ErrNotArchive.
+type VersionError struct{ Version int }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("%s says format version %d, this program knows version %d", infoFile, e.Version, formatVersion)
+}
+
+func (e *VersionError) Unwrap() error { return ErrNotArchive }
+
 // DamageError says that octets on the disk are not what was written there (exit code 7).
 type DamageError struct {
 	File   string // path relative to the archive

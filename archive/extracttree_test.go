@@ -52,7 +52,7 @@ func TestExtractAtEveryStep(t *testing.T) {
 	}
 	for n := 1; n <= count.Steps(); n++ {
 		for name, hook := range map[string]durable.Hook{
-			"die before": killAt(n, false), "die after": killAt(n, true), "fail before": failAt(n, false, false, errKilled), "fail after": failAt(n, true, false, errKilled),
+			"die before": killAt(n, false), "die after": killAt(n, true), "fail before": failStep(n, false, false, errKilled), "fail after": failStep(n, true, false, errKilled),
 		} {
 			what := fmt.Sprintf("%s step %d (%s)", name, n, ops[n])
 			out := filepath.Join(t.TempDir(), "out")

@@ -12,8 +12,8 @@ import (
 	"mailark/internal/durable"
 )
 
-// failAt is a hook that lets one step fail with a cause, before or after it, and no other. short: half of a write happens.
-func failAt(n int, after, short bool, cause error) durable.Hook {
+// failStep is a hook that lets one step fail with a cause, before or after it, and no other. short: half of a write happens.
+func failStep(n int, after, short bool, cause error) durable.Hook {
 	return func(s durable.Step, done bool) error {
 		switch {
 		case s.N != n || done != after:
@@ -48,7 +48,7 @@ func TestFailAtEveryStep(t *testing.T) {
 					}
 					what := fmt.Sprintf("step %d (%s) %+v", n, steps[n].Op, fault)
 					dir := copyDir(t, base)
-					err := sc.run(dir, durable.New(failAt(n, fault.after, fault.short, fault.cause)))
+					err := sc.run(dir, durable.New(failStep(n, fault.after, fault.short, fault.cause)))
 					if steps[n].Op != durable.OpChmod && steps[n].Op != durable.OpLink { // whose failure does no harm
 						told(t, what, filepath.Join(dir, "a"), err, fault.cause, sc.name == extractName)
 					}

@@ -102,8 +102,7 @@ func readInfo(dir string) (Info, error) {
 		return info, fmt.Errorf("%s says format %q: %w", infoFile, info.Format, ErrNotArchive)
 	}
 	if info.Version != formatVersion {
-		return info, fmt.Errorf("%s says format version %d, this program knows version %d; use a newer Mailark: %w",
-			infoFile, info.Version, formatVersion, ErrNotArchive)
+		return info, &VersionError{Version: info.Version}
 	}
 	return info, nil
 }

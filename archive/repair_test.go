@@ -260,7 +260,7 @@ func TestRepairCrash(t *testing.T) {
 		for n := 1; n <= count.Steps(); n++ {
 			for name, hook := range map[string]durable.Hook{
 				"die before": killAt(n, false), "die after": killAt(n, true),
-				"fail before": failAt(n, false, false, errKilled), "fail after": failAt(n, true, false, errKilled),
+				"fail before": failStep(n, false, false, errKilled), "fail after": failStep(n, true, false, errKilled),
 			} {
 				if missing && testing.Short() {
 					continue

@@ -25,6 +25,7 @@ func TestExitCode(t *testing.T) {
 		{context.Canceled, ExitInterrupted, "run the same command again"},
 		{&UsageError{Text: "t", Hint: "h"}, ExitUsage, "h"},
 		{archive.ErrNotArchive, ExitNoArchive, "archive.json"},
+		{&archive.VersionError{Version: 2}, ExitNoArchive, "newer Mailark"},
 		{archive.ErrLocked, ExitLocked, "other run"},
 		{archive.ErrExists, ExitError, "new, empty or an archive"},
 		{&archive.DamageError{File: "catalog.jsonl.zst", Reason: "torn"}, ExitDifference, "mailark verify"},

@@ -29,6 +29,7 @@ func hint(err error) string {
 		usage  *UsageError
 		advice *Advice
 		damage *archive.DamageError
+		newer  *archive.VersionError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -39,6 +40,8 @@ func hint(err error) string {
 		return usage.Hint
 	case errors.Is(err, archive.ErrExists):
 		return "name a directory that is new, empty or an archive already; nothing was written there"
+	case errors.As(err, &newer):
+		return "use a newer Mailark; nothing was changed"
 	case errors.Is(err, archive.ErrNotArchive):
 		return "check the path; an archive is the directory with the file archive.json in it"
 	case errors.Is(err, archive.ErrLocked):

@@ -84,3 +84,28 @@ func TestFullDisk(t *testing.T) {
 		})
 	}
 }
+
+// TestReadOnlyMount puts an archive on a file system that nobody can write to: everything that reads works, the import says
+// where else its ledger may lie, and then uploads all.
+func TestReadOnlyMount(t *testing.T) {
+	disk, _ := smallDisk(t, "16m")
+	s := server(t)
+	fill(s.Account("user"), 0, 20, 2000)
+	dir := filepath.Join(disk, "archive")
+	mailark(t, 0, "mailark-export", reach(s.Addr, "user", dir)...)
+	if out, err := exec.CommandContext(t.Context(), "mount", "-o", "remount,ro", disk).CombinedOutput(); err != nil {
+		t.Fatalf("remount: %v: %s", err, out)
+	}
+	mailark(t, 0, "mailark", "verify", dir)
+	mailark(t, 0, "mailark", "status", dir)
+	mailark(t, 0, "mailark", "extract", dir, filepath.Join(t.TempDir(), "out"))
+	target := server(t)
+	if said := fails(t, 1, "mailark-import", reach(target.Addr, "user", dir)...); !strings.Contains(said, "--ledger") {
+		t.Errorf("it says:\n%s", said)
+	}
+	if said := fails(t, 1, "mailark-export", reach(s.Addr, "user", dir)...); !strings.Contains(said, "may write") {
+		t.Errorf("it says:\n%s", said)
+	}
+	mailark(t, 0, "mailark-import", reach(target.Addr, "user", "--ledger", filepath.Join(t.TempDir(), "ledger"), dir)...)
+	equal(t, "from a read-only archive", target.Account("user").Snapshot(), s.Account("user").Snapshot())
+}
