@@ -25,6 +25,9 @@ a backslash and two hexadecimal digits.
 Unpack all segments in the order of their numbers: a message that was in several mailboxes is stored once,
 and its other places are hard links to it. The tree holds everything ever copied, deleted mail too.
 
+Should tar complain that it cannot make a hard link: a damaged part of the archive was put aside there (its octets are
+in the directory damaged). tar goes on, and what could be had again comes later.
+
 To check that the files are undamaged:
 
     sha256sum -c SHA256SUMS
