@@ -32,7 +32,7 @@ func TestRecoveryWithoutRoot(t *testing.T) {
 			t.Fatal(step)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), program, "-test.run", "^(TestOldCatalog|TestRottenLastCommit|TestRoundTrip|TestTornTail)$")
+	cmd := exec.CommandContext(t.Context(), program, "-test.run", "^(TestOldCatalog|TestRottenLastCommit|TestRoundTrip|TestTornTail|TestRepairRescuesAll|TestRebuildMakesInfo)$")
 	cmd.Dir = tmp
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

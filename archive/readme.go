@@ -15,9 +15,8 @@ const readmeText = `This directory is an archive of electronic mail, made by the
   begun:    %s
   format:   version %d, archive %s
 
-Nothing but zstd (RFC 8878), tar and sha256sum is needed to read it, and jq, or any reader of JSON, for
-what is known about the mail. The lines that begin with four blanks are commands for a Unix shell, to be run
-in this directory; change names and numbers as you need.
+To read it takes zstd (RFC 8878), tar and sha256sum, and jq, or any reader of JSON, for what is known about the mail.
+The lines that begin with four blanks are commands for a Unix shell, in this directory; change numbers as you need.
 
 1. ALL THE MAIL, AS FILES
 
@@ -74,8 +73,9 @@ the message to ../message.eml; the two SHA-256 must be equal:
 
 5. IF SOMETHING IS DAMAGED
 
-Every segment, and every frame in it, can be read without the others. (If it is the catalog: copies of its frames lie
-in the segments, in skippable frames that begin with 5A 2A 4D 18.) The segments one by one, as far as each goes:
+Every segment, and every frame in it, can be read without the others. (Copies of the catalog's frames lie in them, in
+skippable frames that begin with 5A 2A 4D 18.) A hard link that tar cannot make has a target that was damaged and put
+aside; the message may come again later. The segments one by one, as far as each goes:
 
     for s in segments/*.tar.zst; do zstd -dc $s | tar -x --ignore-zeros -C ../mail-tree; done
 
