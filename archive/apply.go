@@ -45,6 +45,8 @@ func (c *Catalog) apply(r *record) error {
 		err = c.applyState(r)
 	case recSeal:
 		err = c.applySeal(r)
+	case recAside:
+		err = c.applyAside(r)
 	default:
 		// A later version of the format may add kinds; they are kept in the file and passed over here.
 	}
@@ -205,6 +207,9 @@ func (c *Catalog) takeMessage(msg *Message) {
 	if len(c.refusals) > 0 {
 		delete(c.refusals, msg.Key)
 	}
+	if len(c.aside) > 0 {
+		delete(c.aside, msg.Key)
+	}
 }
 
 // addMessage adds the message of a record that comes from the log. Its flags are the catalog's own copy.
@@ -227,6 +232,9 @@ func (c *Catalog) addMessage(m *messageLine) error {
 		}
 	}
 	c.takeMessage(msg)
+	if c.byFrame != nil {
+		c.byFrame[msg.Place.frame()] = append(c.byFrame[msg.Place.frame()], msg)
+	}
 	return nil
 }
 
@@ -307,6 +315,7 @@ func (c *Catalog) applyState(r *record) error {
 	if m == nil || r.Epoch == 0 || int(r.Epoch) > len(m.Epochs) {
 		return fmt.Errorf("unknown mailbox %d or epoch %d", r.Mailbox, r.Epoch)
 	}
+	c.endAwaiting(r.Mailbox, r.Epoch)
 	m.Epochs[r.Epoch-1].State = &State{
 		Time: r.time(), Exists: r.Exists, UIDNext: r.UIDNext, HighestModSeq: r.HighestModSeq,
 	}
@@ -322,9 +331,9 @@ func (c *Catalog) applySeal(r *record) error {
 		return err
 	}
 	seg := c.segments[r.Segment-1]
-	if seg.sealed || r.Length < seg.end {
+	if seg.sealed && !seg.changed || r.Length < seg.end {
 		return fmt.Errorf("segment %d is sealed already, or longer than %d", r.Segment, r.Length)
 	}
-	seg.sealed, seg.sealedBy, seg.length, seg.sum = true, c.commits, r.Length, sum
+	seg.sealed, seg.changed, seg.sealedBy, seg.length, seg.sum = true, false, c.commits, r.Length, sum
 	return nil
 }

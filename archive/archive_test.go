@@ -19,6 +19,7 @@ import (
 	"mailark/archive"
 	"mailark/internal/durable"
 	"mailark/internal/spool"
+	"mailark/maildirx"
 )
 
 // mail is one message of a made-up account.
@@ -65,7 +66,8 @@ func sample(n int, seed uint64) []mail {
 	return list
 }
 
-func raw(name string) string { return "raw:" + name }
+// raw is the mailbox's name as a server of IMAP4rev1 sends it.
+func raw(name string) string { return maildirx.EncodeUTF7(name) }
 
 func options(fs *durable.FS) *archive.Options {
 	return &archive.Options{
@@ -436,3 +438,5 @@ func TestReadersBesideAWriter(t *testing.T) {
 	}
 	compare(t, "in the end", contents(t, dir), expected(list[:90]))
 }
+
+func sumOf(body []byte) archive.Sum { return archive.Sum(sha256.Sum256(body)) }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"iter"
 	"slices"
+	"sort"
 )
 
 // Catalog is everything an archive knows, in memory. Reader and Writer each have one. It is not safe
@@ -22,6 +23,9 @@ type Catalog struct {
 	commits   uint64         // number of the last commit
 	flagSets  map[string][]string
 
+	aside   map[Key]putAside     // messages that were put aside and have not come back
+	byFrame map[Place][]*Message // by the place of their frame; nil until something is put aside
+
 	// What changed since the end of the last run, so that the Dovecot files in the tar are out of date.
 	changed     map[uint32]bool // mailboxes: uidlist and keywords
 	subsChanged bool            // the subscriptions
@@ -38,12 +42,14 @@ type segmentInfo struct {
 	number uint32
 	frames []frameInfo // of mail, ascending
 	copies []span      // of records, ascending
+	asides []span      // what is put aside, in the order of the records
 	end    int64       // octets covered by commits: where the next frame goes
 
 	sealed   bool
 	sealedBy uint64 // number of the commit with the seal
 	length   int64  // octets of the sealed file
 	sum      Sum    // of the sealed file
+	changed  bool   // something in it was put aside since it was sealed: another seal may follow
 }
 
 // span is a part of a segment.
@@ -65,6 +71,7 @@ func newCatalog(info Info) Catalog {
 		refusals: make(map[Key]Refusal),
 		flagSets: make(map[string][]string),
 		changed:  make(map[uint32]bool),
+		aside:    make(map[Key]putAside),
 	}
 }
 
@@ -137,8 +144,10 @@ func (c *Catalog) Current(mailbox uint32) []*Message {
 		return nil
 	}
 	byEpoch := make([][]*Message, len(m.Epochs))
-	for _, msg := range c.sorted(mailbox) {
-		byEpoch[msg.Epoch-1] = append(byEpoch[msg.Epoch-1], msg)
+	list := c.sorted(mailbox)
+	for i := range byEpoch {
+		n := sort.Search(len(list), func(n int) bool { return list[n].Epoch > m.Epochs[i].N })
+		byEpoch[i], list = list[:n], list[n:]
 	}
 	refused := make(map[uint32]bool)
 	for key := range c.refusals {

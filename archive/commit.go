@@ -125,6 +125,9 @@ const maxPending = 200_000
 
 // commitDue says that a frame is full, or that the oldest pending record has waited long enough.
 func (w *Writer) commitDue() bool {
+	if w.hold {
+		return false
+	}
 	for _, l := range w.lanes {
 		if l.size >= w.opts.FrameSize {
 			return true
@@ -147,7 +150,7 @@ func (w *Writer) Commit() error {
 	if err := w.commit(); err != nil {
 		return w.fail(fmt.Errorf("commit: %w", err))
 	}
-	if w.seg.end >= w.opts.SegmentSize {
+	if w.seg.end >= w.opts.SegmentSize && !w.hold {
 		return w.seal()
 	}
 	return nil

@@ -27,16 +27,6 @@ func extract(t *testing.T, dir, out string, fs *durable.FS, opts archive.Extract
 	return err
 }
 
-// failAt is a hook that lets one step fail, as a full disk does, and no other.
-func failAt(n int, after bool) durable.Hook {
-	return func(s durable.Step, done bool) error {
-		if s.N == n && done == after {
-			return errKilled
-		}
-		return nil
-	}
-}
-
 // TestExtractAtEveryStep dies before and after every durable step of an extract, or lets that step alone fail. The tree is
 // there whole or not at all; an error leaves nothing behind; the same command again makes the tree.
 func TestExtractAtEveryStep(t *testing.T) {
@@ -62,7 +52,7 @@ func TestExtractAtEveryStep(t *testing.T) {
 	}
 	for n := 1; n <= count.Steps(); n++ {
 		for name, hook := range map[string]durable.Hook{
-			"die before": killAt(n, false), "die after": killAt(n, true), "fail before": failAt(n, false), "fail after": failAt(n, true),
+			"die before": killAt(n, false), "die after": killAt(n, true), "fail before": failStep(n, false, false, errKilled), "fail after": failStep(n, true, false, errKilled),
 		} {
 			what := fmt.Sprintf("%s step %d (%s)", name, n, ops[n])
 			out := filepath.Join(t.TempDir(), "out")
@@ -75,8 +65,8 @@ func TestExtractAtEveryStep(t *testing.T) {
 				t.Errorf("%s: something is left: %v", what, treeFiles(t, out))
 			}
 			if missing != nil {
-				err = extract(t, dir, out, nil, opts)
-			} else if err = extract(t, dir, out, nil, opts); errors.Is(err, archive.ErrExists) {
+				err = extract(t, dir, out, durable.New(lazy), opts)
+			} else if err = extract(t, dir, out, durable.New(lazy), opts); errors.Is(err, archive.ErrExists) {
 				err = os.RemoveAll(filepath.Join(out, "extract.lock"))
 			}
 			if got := treeFiles(t, out); err != nil || !slices.Equal(got, want) {
@@ -105,9 +95,9 @@ func TestExtractWithoutLinks(t *testing.T) {
 	for _, why := range []error{syscall.EXDEV, syscall.EMLINK, syscall.EPERM, syscall.ENOTSUP, syscall.EOPNOTSUPP, syscall.ENOSYS} {
 		out := filepath.Join(t.TempDir(), "out")
 		links := 0
-		err := extract(t, dir, out, durable.New(func(s durable.Step, _ bool) error {
+		err := extract(t, dir, out, durable.New(func(s durable.Step, done bool) error {
 			if s.Op != durable.OpLink {
-				return nil
+				return lazy(s, done)
 			}
 			if links++; errors.Is(why, syscall.EMLINK) && links != 4 { // as when one file has all the links it can have
 				return nil

@@ -46,6 +46,7 @@ const (
 	maxEndFrame      = 4 << 10   // compressed octets of the frame that ends a tar
 	maxFramePlain    = 1<<32 - 1 // octets of a mail frame, decompressed
 	maxInfo          = 1 << 20   // octets of archive.json
+	maxSkippable     = 1<<32 + 7 // octets of a skippable frame, header included
 	maxSegment       = 999_999   // highest segment number
 	maxDir           = 1 << 10   // octets of a mailbox's directory
 )

@@ -14,6 +14,7 @@ const (
 	zstdMagic      = 0xFD2FB528
 	skippableMagic = 0x184D2A50 // to ...5F
 	recordMagic    = 0x184D2A5A // our record frames
+	asideMagic     = 0x184D2A5B // what is put aside
 	seekableMagic  = 0x184D2A5E // the seek table's frame
 	seekableFooter = 0x8F92EAB1 // the seek table's last four octets
 
@@ -31,6 +32,7 @@ const (
 	kindData   frameKind = iota // compressed octets
 	kindRecord                  // skippable: a copy of a catalog frame
 	kindSeek                    // skippable: the seek table
+	kindAside                   // skippable: put aside
 	kindOther                   // skippable: somebody else's
 )
 
@@ -105,6 +107,8 @@ func skippableKind(magic uint32) frameKind {
 		return kindRecord
 	case seekableMagic:
 		return kindSeek
+	case asideMagic:
+		return kindAside
 	default:
 		return kindOther
 	}
@@ -164,12 +168,17 @@ func seekTable(frames []seekEntry) []byte {
 // seekEntry is one line of the seek table.
 type seekEntry struct{ length, plain uint32 }
 
-// newMailDecoder reads one frame of mail at a time.
+// newMailDecoder reads one frame of mail at a time. It does not compare the frame's checksum: each message has a SHA-256,
+// and a wrong checksum would only withhold the messages in front of it.
 func newMailDecoder() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil,
-		zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxWindow))
+	return zstd.NewReader(nil, mailDecoding(zstd.IgnoreChecksum(true))...)
+}
+
+// newStrictDecoder is one that compares the frame's checksum.
+func newStrictDecoder() (*zstd.Decoder, error) { return zstd.NewReader(nil, mailDecoding()...) }
+
+func mailDecoding(more ...zstd.DOption) []zstd.DOption {
+	return append(more, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 }
 
 // newRecordEncoder compresses what is small: catalog frames, the end of a tar.

@@ -1,6 +1,9 @@
 package archive
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"slices"
+)
 
 // messageIndex finds messages by key and by octets. Two Go maps would do the same with three times the memory, and
 // have the garbage collector walk through all of it.
@@ -13,6 +16,13 @@ type messageIndex struct {
 }
 
 func newMessageIndex() messageIndex { return messageIndex{seed: maphash.MakeSeed()} }
+
+// reserve makes room for about n messages.
+func (x *messageIndex) reserve(n int) {
+	x.list = slices.Grow(x.list, n)
+	x.keys.reserve(n)
+	x.sums.reserve(n)
+}
 
 // len is the number of messages.
 func (x *messageIndex) len() int { return x.keys.used }
@@ -94,17 +104,27 @@ func ordinalIn(slot uint64) uint32 { return uint32(slot&(1<<32-1)) - 1 }
 
 // insert adds an ordinal that is not there.
 func (t *table) insert(hash, ordinal uint32) {
-	if t.used*4 >= len(t.slots)*3 {
-		old := t.slots
-		t.slots = make([]uint64, max(2*len(old), minSlots))
-		for _, slot := range old {
-			if slot != 0 {
-				t.put(slot)
-			}
-		}
-	}
+	t.reserve(1)
 	t.put(uint64(hash)<<32 | (uint64(ordinal) + 1))
 	t.used++
+}
+
+// reserve makes room for n more ordinals: at most three quarters of the slots are in use.
+func (t *table) reserve(n int) {
+	if (t.used+n)*4 <= len(t.slots)*3 {
+		return
+	}
+	size := max(len(t.slots), minSlots)
+	for (t.used+n)*4 > size*3 {
+		size *= 2
+	}
+	old := t.slots
+	t.slots = make([]uint64, size)
+	for _, slot := range old {
+		if slot != 0 {
+			t.put(slot)
+		}
+	}
 }
 
 func (t *table) put(slot uint64) {

@@ -78,6 +78,10 @@ func sameInfo(a, b *MailboxInfo) bool {
 // file system that ignores case, the later one gets its ID appended.
 func (w *Writer) freeDir(path []string, id uint32) string {
 	dir := maildirx.Dir(path)
+	if dir == maildirx.Root && w.dirs[strings.ToLower(dir)] {
+		dir += "/.INBOX" // a second one; it gets its ID too
+		dir = fmt.Sprintf("%s~%d", dir, id)
+	}
 	for w.dirs[strings.ToLower(dir)] {
 		dir = fmt.Sprintf("%s~%d", dir, id)
 	}

@@ -22,7 +22,7 @@ type proof struct {
 }
 
 func newProof() (*proof, error) {
-	dec, err := newMailDecoder()
+	dec, err := newStrictDecoder()
 	if err != nil {
 		return nil, err
 	}

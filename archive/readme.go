@@ -57,7 +57,7 @@ One message: its flags (of several lines the last counts), its file, and the SHA
 
 A number "epoch" is one life of a mailbox on the server: when all its UIDs changed, a new one began. A message with
 "file" has no file of its own, but that of [epoch, UID]. Lines of the kind "gone" list UIDs that have left the
-server, "refused" what the server would not give.
+server, "refused" what the server would not give, "aside" frames that were damaged and have been given up.
 
 4. ONE MESSAGE WITHOUT UNPACKING EVERYTHING
 

@@ -23,6 +23,7 @@ const (
 	recRefused = "refused"
 	recState   = "state"
 	recSeal    = "seal"
+	recAside   = "aside"
 	recEnd     = "end"
 )
 

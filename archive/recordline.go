@@ -60,6 +60,9 @@ type lineReader struct {
 	flags   map[string][]string // by their JSON text
 	letters map[string]string
 	zones   map[int]*time.Location // by offset in seconds
+
+	lastDay  string // year, month and day of the last date; mail comes in by the day
+	midnight int64  // its beginning in UTC, seconds since 1970
 }
 
 func newLineReader(c *Catalog) *lineReader {
@@ -147,17 +150,14 @@ func (l *lineReader) letterText(s *lineScan) string {
 
 // date reads a date in the layout of dateLayout, without fractions of a second, and the quote behind it.
 func (l *lineReader) date(s *lineScan) time.Time {
-	year := s.digits(4)
-	s.want(`-`)
-	month := s.digits(2)
-	s.want(`-`)
-	day := s.digits(2)
+	midnight := l.day(s)
 	s.want(`T`)
 	hour := s.digits(2)
 	s.want(`:`)
 	minute := s.digits(2)
 	s.want(`:`)
 	second := s.digits(2)
+	s.failed = s.failed || hour > 23 || minute > 59 || second > 59
 	offset := 0
 	if !s.has(`Z`) {
 		sign := 1
@@ -173,15 +173,32 @@ func (l *lineReader) date(s *lineScan) time.Time {
 		s.failed = s.failed || h > 23 || m > 59
 	}
 	s.want(`"`)
-	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
-	// time.Date takes any number of days and months; parseDate does not.
-	s.failed = s.failed || month < 1 || month > 12 || t.Day() != day || hour > 23 || minute > 59 || second > 59
 	zone := l.zones[offset]
 	if zone == nil {
 		zone = time.FixedZone("", offset)
 		l.zones[offset] = zone
 	}
-	return t.Add(time.Duration(-offset) * time.Second).In(zone)
+	return time.Unix(midnight+int64(hour*3600+minute*60+second-offset), 0).In(zone)
+}
+
+// day reads year, month and day, and returns the seconds from 1970 to its beginning in UTC.
+func (l *lineReader) day(s *lineScan) int64 {
+	if l.lastDay != "" && s.has(l.lastDay) {
+		return l.midnight
+	}
+	text := s.rest
+	year := s.digits(4)
+	s.want(`-`)
+	month := s.digits(2)
+	s.want(`-`)
+	day := s.digits(2)
+	t := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
+	// time.Date takes any number of days and months; parseDate does not.
+	s.failed = s.failed || month < 1 || month > 12 || t.Day() != day
+	if !s.failed {
+		l.lastDay, l.midnight = string(text[:len(text)-len(s.rest)]), t.Unix()
+	}
+	return t.Unix()
 }
 
 // apply brings the catalog up to date with a line, if it is of a kind and form that the reader knows.

@@ -155,12 +155,12 @@ func TestCommitOfBothForms(t *testing.T) {
 		`{"t":"mailbox","id":1,"path":["INBOX"],"raw":"INBOX","dir":"Maildir"}`,
 		`{"t":"epoch","n":1,"mailbox":1,"uidvalidity":7}`,
 		`{"t":"epoch","n":2,"mailbox":1,"uidvalidity":8}`,
-		`{"t":"refused","mailbox":1,"epoch":1,"uid":2,"text":"no"}`,
+		`{"t":"refused","mailbox":1,"epoch":2,"uid":1,"text":"no"}`,
 	}
 	messages := []string{
 		`{"t":"message","mailbox":1,"epoch":1,"uid":3,"date":"2001-10-10T15:49:17+05:30","flags":["\\Seen"],"letters":"S","size":3,"sha256":"` + lineSum + `","at":[1,0,512]}`,
 		`{"t":"message","mailbox":1,"epoch":1,"uid":2,"flags":["\\Seen","x"],"sha256":"` + lineSum + `","at":[1,0,512],"link":true}`,
-		`{"t":"message","mailbox":1,"epoch":2,"uid":1,"sha256":"` + lineSum + `","at":[1,0,512],"file":[1,3]}`,
+		`{"t":"message","mailbox":1,"epoch":2,"uid":1,"flags":["$Label1"],"sha256":"` + lineSum + `","at":[1,0,512],"file":[1,3]}`,
 		`{"t":"flags","mailbox":1,"epoch":1,"uid":3,"flags":["x","\\Seen"]}`,
 		`{"t":"flags","mailbox":1,"epoch":1,"uid":2}`,
 	}
@@ -186,7 +186,7 @@ func TestCommitOfBothForms(t *testing.T) {
 	if own != others {
 		t.Errorf("one form gives\n%s\nthe other\n%s", own, others)
 	}
-	for _, want := range []string{"3 1\n", "{1 1 3}", "+0530", `["x" "\\Seen"]`} {
+	for _, want := range []string{"3 1\n", "{1 1 3}", "+0530", `["x" "\\Seen"]`, `["$Label1"]`, "\n[] {"} {
 		if !strings.Contains(own, want) {
 			t.Errorf("no %q in\n%s", want, own)
 		}
@@ -200,6 +200,7 @@ func TestContradictionsAreRefused(t *testing.T) {
 {"t":"mailbox","id":1,"path":["INBOX"],"raw":"INBOX","dir":"Maildir"}
 {"t":"epoch","n":1,"mailbox":1,"uidvalidity":7}
 {"t":"message","mailbox":1,"epoch":1,"uid":3,"sha256":"` + lineSum + `","at":[1,0,512]}
+{"t":"message","mailbox":1,"epoch":1,"uid":1,"sha256":"` + lineSum + `","at":[1,0,512]}
 `
 	message := func(key, end string) string {
 		return `{"t":"message",` + key + `,"sha256":"` + lineSum + `","at":[1,0,512]` + end + `}`
@@ -208,6 +209,7 @@ func TestContradictionsAreRefused(t *testing.T) {
 		message(`"mailbox":1,"epoch":1,"uid":4`, ""):                                     true,
 		message(`"mailbox":1,"epoch":1,"uid":2`, ""):                                     true,
 		message(`"mailbox":1,"epoch":1,"uid":3`, ""):                                     false,
+		message(`"mailbox":1,"epoch":1,"uid":1`, ""):                                     false,
 		message(`"mailbox":1,"epoch":1,"uid":0`, ""):                                     false,
 		message(`"mailbox":1,"epoch":0,"uid":4`, ""):                                     false,
 		message(`"mailbox":1,"epoch":2,"uid":4`, ""):                                     false,

@@ -7,6 +7,11 @@ import (
 	"io"
 )
 
+const (
+	octetsPerMessage = 64      // of catalog, compressed: half of them are the SHA-256
+	maxReserve       = 1 << 20 // messages that the length of a file, which may hold anything, makes room for
+)
+
 // replay reads the catalog and returns what it says and where its last whole commit ends. What
 // follows that is the torn tail of a commit that never was. A *DamageError means that something is
 // wrong before the last commit, where no crash can have left it; any other error is one of reading.
@@ -17,6 +22,7 @@ func replay(r io.ReaderAt, size int64, info Info) (Catalog, int64, error) {
 		return c, 0, err
 	}
 	defer ahead.stop()
+	c.index.reserve(int(min(size/octetsPerMessage, maxReserve)))
 	var offset int64
 	for {
 		f, records, err := ahead.next()

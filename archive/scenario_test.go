@@ -184,7 +184,7 @@ func verified(dir string) error {
 	return nil
 }
 
-// extractTree extracts the archive into a tree, after removing what an earlier try has left there.
+// extractTree extracts the archive into a tree, after removing one that is there.
 func extractTree(dir string, fs *durable.FS) (err error) {
 	r, err := archive.Open(filepath.Join(dir, "a"), &archive.Options{FS: fs})
 	if err != nil {
@@ -192,7 +192,7 @@ func extractTree(dir string, fs *durable.FS) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	out := filepath.Join(dir, "out")
-	if err := os.RemoveAll(out); err != nil {
+	if err := os.RemoveAll(filepath.Join(out, "Maildir")); err != nil {
 		return err
 	}
 	_, err = r.Extract(context.Background(), out, archive.ExtractOptions{})

@@ -2,11 +2,14 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"mailark/internal/durable"
 )
@@ -42,20 +45,34 @@ func (w *Writer) sealing() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	frames := append(w.seg.entries(), seekEntry{length: uint32(len(end)), plain: endLength}) //nolint:gosec // tiny
+	frames := append(w.seg.entries(nil), seekEntry{length: uint32(len(end)), plain: endLength}) //nolint:gosec // tiny
 	return append(end, seekTable(frames)...), nil
 }
 
-// entries lists every frame of the segment for the seek table.
-func (s *segmentInfo) entries() []seekEntry {
-	list := make([]seekEntry, 0, len(s.frames)+len(s.copies)+1)
-	frames := s.frames
-	for _, c := range s.copies {
-		for len(frames) > 0 && frames[0].offset < c.offset {
-			list = append(list, seekEntry{length: uint32(frames[0].length), plain: uint32(frames[0].plain)}) //nolint:gosec // bounded by applyFrame
-			frames = frames[1:]
+// entries lists every frame of the segment for the seek table. putAside, which may be nil, says that the mail frame at
+// an offset has become a skippable one of which the catalog does not know yet.
+func (s *segmentInfo) entries(putAside func(offset int64) bool) []seekEntry {
+	type part struct {
+		offset int64
+		seekEntry
+	}
+	parts := make([]part, 0, len(s.frames)+len(s.copies)+len(s.asides)+1)
+	for _, f := range s.frames {
+		p := part{f.offset, seekEntry{length: uint32(f.length), plain: uint32(f.plain)}} //nolint:gosec // bounded by applyFrame
+		if putAside != nil && putAside(f.offset) {
+			p.plain = 0
 		}
-		list = append(list, seekEntry{length: uint32(c.length)}) //nolint:gosec // a catalog frame is bounded
+		parts = append(parts, p)
+	}
+	for _, skippable := range [][]span{s.copies, s.asides} {
+		for _, c := range skippable {
+			parts = append(parts, part{c.offset, seekEntry{length: uint32(c.length)}}) //nolint:gosec // bounded when applied
+		}
+	}
+	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.offset, b.offset) })
+	list := make([]seekEntry, 0, len(parts)+1)
+	for _, p := range parts {
+		list = append(list, p.seekEntry)
 	}
 	return list
 }
@@ -125,4 +142,24 @@ func (w *Writer) publishSeals() error {
 		}
 	}
 	return nil
+}
+
+// hasEnd says whether a segment of so many octets ends as a sealed one should.
+func hasEnd(f io.ReaderAt, s *segmentInfo, size int64) (bool, error) {
+	end, err := scanFrame(f, s.end, size)
+	if err != nil {
+		return false, unlessContent(err)
+	}
+	if whole, err := isEndFrame(f, end); err != nil || !whole {
+		return false, err
+	}
+	table := seekTable(append(s.entries(nil), seekEntry{length: uint32(end.length), plain: endLength})) //nolint:gosec // checked by isEndFrame
+	if size != s.end+end.length+int64(len(table)) {
+		return false, nil
+	}
+	now := make([]byte, len(table))
+	if _, err := f.ReadAt(now, end.offset+end.length); err != nil {
+		return false, fmt.Errorf("read segment: %w", err)
+	}
+	return bytes.Equal(now, table), nil
 }

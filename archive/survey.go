@@ -128,9 +128,9 @@ func (s *survey) next(n uint32, f *os.File) (more, sealed bool, err error) {
 		}
 		pos += fr.length
 		switch {
-		case fr.kind == kindData:
+		case fr.kind == kindData || fr.kind == kindAside:
 			frames = append(frames, fr)
-		case fr.kind == kindSeek && pos == s.size && len(frames) == 1 && s.end(n) > 0:
+		case fr.kind == kindSeek && pos == s.size && len(frames) == 1 && frames[0].kind == kindData && s.end(n) > 0:
 			sealed, err := s.sealing(n, f, frames[0], fr)
 			return false, sealed, err
 		case fr.kind == kindRecord:
@@ -212,7 +212,11 @@ func (s *survey) sealing(n uint32, f *os.File, end, seek rawFrame) (whole bool, 
 		return false, err
 	}
 	seg := s.catalog.segments[n-1]
-	want := seekTable(append(seg.entries(), seekEntry{length: uint32(end.length), plain: endLength})) //nolint:gosec // checked by isEndFrame
+	putAside := func(offset int64) bool {
+		fr, err := scanFrame(f, offset, s.size)
+		return err == nil && fr.kind == kindAside
+	}
+	want := seekTable(append(seg.entries(putAside), seekEntry{length: uint32(end.length), plain: endLength})) //nolint:gosec // checked by isEndFrame
 	got := make([]byte, len(want))
 	if seek.length != int64(len(want)) {
 		return false, nil
@@ -236,7 +240,7 @@ func (s *survey) sealing(n uint32, f *os.File, end, seek rawFrame) (whole bool, 
 }
 
 // isEndFrame says whether a frame holds the end of a tar and nothing else.
-func isEndFrame(f *os.File, end rawFrame) (bool, error) {
+func isEndFrame(f io.ReaderAt, end rawFrame) (bool, error) {
 	if end.length > maxEndFrame {
 		return false, nil
 	}

@@ -25,6 +25,8 @@ type VerifyResult struct {
 	Messages         int       // records; equal octets count each time
 	Octets           int64     // of mail, decompressed
 	Unfinished       int       // commits that are whole in the segments and that the next run will add to the catalog
+	Awaited          []Damaged // put aside earlier: the next export fetches them again
+	Lost             []Damaged // put aside earlier, and no longer on the server
 	Problems         []error   // *DamageError mostly; none: all is well
 	Damaged          []Damaged // every message whose octets cannot be had
 }
@@ -59,21 +61,30 @@ func Verify(ctx context.Context, dir string, options *Options, progress func(don
 		return nil, err
 	}
 	v.result.Unfinished = len(found.findings)
-	v.sortByFrame()
-	if err := v.checkSegments(ctx); err != nil {
-		return nil, err
-	}
-	if err := v.checkCopies(found.findings); err != nil {
-		return nil, err
-	}
-	if err := v.checkSums(listed); err != nil {
+	if err := v.check(ctx, found.findings, listed); err != nil {
 		return nil, err
 	}
 	v.result.Messages = v.index.len()
+	v.result.Awaited, v.result.Lost = v.putAsideNamed()
 	slices.SortFunc(v.result.Damaged, func(a, b Damaged) int {
 		return cmp.Or(cmp.Compare(a.Key.Mailbox, b.Key.Mailbox), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.UID, b.UID))
 	})
 	return &v.result, nil
+}
+
+// check compares everything with everything.
+func (v *verifier) check(ctx context.Context, findings []finding, listed map[string]bool) error {
+	v.sortByFrame()
+	if err := v.checkSegments(ctx); err != nil {
+		return err
+	}
+	if err := v.checkAsides(); err != nil {
+		return err
+	}
+	if err := v.checkCopies(findings); err != nil {
+		return err
+	}
+	return v.checkSums(listed)
 }
 
 type verifier struct {
@@ -89,6 +100,19 @@ type verifier struct {
 
 	mu     sync.Mutex
 	result VerifyResult
+
+	// What Repair mends.
+	hurtFrames   []Place
+	hurtCopies   []hurtCopy
+	hurtAsides   []Place         // that decoders do not pass over yet
+	hurtSegments map[uint32]bool // whose length or SHA-256 is not that of the seal
+}
+
+// hurtCopy is a copy of records that is not what the catalog has at catalogOffset.
+type hurtCopy struct {
+	segment               uint32
+	offset, catalogOffset int64
+	length                int64 // of the catalog frame
 }
 
 // damage notes an error that is one of damage, and returns any other.
@@ -186,7 +210,9 @@ func (v *verifier) checkSegments(ctx context.Context) error {
 // lost reports a segment that is not there.
 func (v *verifier) lost(s *segmentInfo, err error) {
 	v.problem(err)
+	v.hurtSegment(s)
 	for _, frame := range s.frames {
+		v.hurtFrames = append(v.hurtFrames, Place{Segment: s.number, Frame: frame.offset})
 		for _, m := range v.byFrame[Place{Segment: s.number, Frame: frame.offset}] {
 			v.damaged(m, err)
 		}
@@ -203,7 +229,21 @@ func (v *verifier) checkFile(ctx context.Context, s *segmentInfo, f *os.File) er
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
+	if !s.sealed && int(s.number) < len(v.segments) {
+		v.hurtSegment(s)
+		v.problem(&DamageError{File: name, Offset: -1, Reason: "it is not sealed, yet another segment follows"})
+	}
+	if s.sealed {
+		switch ok, err := hasEnd(f, s, info.Size()); {
+		case err != nil:
+			v.problem(&DamageError{File: name, Offset: s.end, Reason: err.Error()})
+		case !ok:
+			v.hurtSegment(s)
+			v.problem(&DamageError{File: name, Offset: s.end, Reason: "no end of the tar and seek table as they should be"})
+		}
+	}
 	if s.sealed && info.Size() != s.length {
+		v.hurtSegment(s)
 		v.problem(&DamageError{File: name, Offset: -1, Reason: fmt.Sprintf("it has %d octets, the catalog says %d",
 			info.Size(), s.length)})
 	}
@@ -212,12 +252,23 @@ func (v *verifier) checkFile(ctx context.Context, s *segmentInfo, f *os.File) er
 		if _, err := io.Copy(h, interruptible{ctx, f}); ctx.Err() != nil {
 			return ctx.Err()
 		} else if err != nil {
+			v.hurtSegment(s)
 			v.problem(&DamageError{File: name, Offset: -1, Reason: err.Error()})
 		} else if Sum(h.Sum(nil)) != s.sum {
+			v.hurtSegment(s)
 			v.problem(&DamageError{File: name, Offset: -1, Reason: "its SHA-256 is not the one it was sealed with"})
 		}
 	}
 	return nil
+}
+
+func (v *verifier) hurtSegment(s *segmentInfo) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.hurtSegments == nil {
+		v.hurtSegments = make(map[uint32]bool)
+	}
+	v.hurtSegments[s.number] = true
 }
 
 // checkFrame decompresses one frame and compares the messages in it.
@@ -235,7 +286,11 @@ func (v *verifier) checkFrame(ctx context.Context, s *segmentInfo, frame frameIn
 	for _, m := range msgs {
 		octets += m.Size
 	}
-	err = checkFrame(ctx, f, dec, frame, msgs, v.damaged)
+	hurt := false
+	err = checkFrame(ctx, f, dec, frame, msgs, func(m *Message, err error) {
+		hurt = true
+		v.damaged(m, err)
+	})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -243,6 +298,9 @@ func (v *verifier) checkFrame(ctx context.Context, s *segmentInfo, frame frameIn
 		v.problem(&DamageError{File: segmentName(s.number), Offset: frame.offset, Reason: err.Error()})
 	}
 	v.mu.Lock()
+	if err != nil || hurt {
+		v.hurtFrames = append(v.hurtFrames, Place{Segment: s.number, Frame: frame.offset})
+	}
 	v.result.Octets += octets
 	v.mu.Unlock()
 	done := v.done.Add(frame.length)
@@ -268,17 +326,6 @@ func (v *verifier) checkCopies(findings []finding) error {
 		return err
 	}
 	defer dec.Close()
-	covered := make(map[uint32]int64) // octets of each segment that belong to a frame or a copy
-	for _, f := range findings {
-		if f.seal == nil {
-			covered[f.segment] += skippableHeader + f.length
-		}
-	}
-	for _, s := range v.segments {
-		for _, f := range s.frames {
-			covered[s.number] += f.length
-		}
-	}
 	for offset := int64(0); ; {
 		f, commit, err := peekCommit(catalog, dec, offset, info.Size())
 		if err != nil || commit.N > v.commits-uint64(len(findings)) {
@@ -288,35 +335,34 @@ func (v *verifier) checkCopies(findings []finding) error {
 		if _, err := catalog.ReadAt(packed, offset); err != nil {
 			return fmt.Errorf("read catalog: %w", err)
 		}
-		offset += f.length
 		if commit.Segment > 0 {
-			covered[commit.Segment] += v.checkCopy(commit, packed)
+			v.checkCopy(commit, packed, offset)
 		}
-	}
-	for _, s := range v.segments {
-		if covered[s.number] < s.end {
-			v.problem(&DamageError{File: segmentName(s.number), Offset: -1, Reason: fmt.Sprintf(
-				"the catalog accounts for %d octets of %d", covered[s.number], s.end)})
-		}
+		offset += f.length
 	}
 	return nil
 }
 
-// checkCopy compares the copy of one commit's records and returns its length in the segment.
-func (v *verifier) checkCopy(commit *record, packed []byte) int64 {
+// checkCopy compares the copy of one commit's records with its frame in the catalog.
+func (v *verifier) checkCopy(commit *record, packed []byte, offset int64) {
 	want := skippableFrame(recordMagic, packed)
 	got := make([]byte, len(want))
 	name := segmentName(commit.Segment)
 	f, err := os.Open(filepath.Join(v.dir, name))
-	if err != nil {
-		return int64(len(want)) // the segment is reported already
+	if err == nil {
+		_, err = f.ReadAt(got, commit.Offset)
+		_ = f.Close()
 	}
-	defer func() { _ = f.Close() }()
-	if _, err := f.ReadAt(got, commit.Offset); err != nil || !bytes.Equal(got, want) {
+	if err == nil && bytes.Equal(got, want) {
+		return
+	}
+	v.hurtCopies = append(v.hurtCopies, hurtCopy{
+		segment: commit.Segment, offset: commit.Offset, catalogOffset: offset, length: int64(len(packed)),
+	})
+	if !errors.Is(err, os.ErrNotExist) { // a missing segment is reported already
 		v.problem(&DamageError{File: name, Offset: commit.Offset, Reason: fmt.Sprintf(
 			"the copy of the records of commit %d is not what the catalog has", commit.N)})
 	}
-	return int64(len(want))
 }
 
 // readSums reads the lines of SHA256SUMS.

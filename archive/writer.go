@@ -45,6 +45,7 @@ type Writer struct {
 	began   time.Time         // of the oldest pending record
 	twins   map[uint32]*twins // by mailbox
 	added   int64             // octets added to segments
+	hold    bool              // commit only when told to, and seal nothing
 	err     error
 }
 

@@ -53,8 +53,8 @@ func TestInit(t *testing.T) {
 	sub := filepath.Join(top, ".Work")
 	var steps []string
 	fs := durable.New(func(s durable.Step, done bool) error {
-		if done {
-			steps = append(steps, fmt.Sprint(s.Op, strings.TrimPrefix(s.Path, top)))
+		if path, inside := strings.CutPrefix(s.Path, top); done && inside {
+			steps = append(steps, fmt.Sprint(s.Op, path))
 		}
 		return nil
 	})

@@ -1,5 +1,5 @@
 // Command mailark works on an archive alone, without a server: it verifies, lists, shows and
-// extracts what is in it. It changes no archive, and needs no lock.
+// extracts what is in it, makes a lost catalog anew and puts aside what is damaged.
 package main
 
 import (
@@ -8,10 +8,10 @@ import (
 	"mailark/internal/cli"
 )
 
-const about = "mailark works on an archive that mailark-export made. No server is needed, nothing is changed."
+const about = "mailark works on an archive that mailark-export made. No server is needed."
 
 func main() {
 	os.Exit(cli.Dispatch("mailark", about, []*cli.Command{
-		verifyCommand(), listCommand(), showCommand(), extractCommand(), statusCommand(),
+		verifyCommand(), listCommand(), showCommand(), extractCommand(), statusCommand(), rebuildCommand(),
 	}))
 }

@@ -10,17 +10,28 @@ import (
 )
 
 func verifyCommand() *cli.Command {
-	var json, quiet bool
+	var json, quiet, mend bool
 	fs := cli.NewFlags()
+	fs.BoolVar(&mend, "repair", false, "put aside what is damaged, so that the next export fetches it again")
 	cli.AddJSON(fs, &json)
 	cli.AddQuiet(fs, &quiet)
 	return &cli.Command{
 		Name: "mailark verify", Args: "ARCHIVE", MinArgs: 1, MaxArgs: 1,
 		Short: "read everything and compare every checksum",
 		About: "Reads every frame, computes the SHA-256 of every message, compares the catalog with the\n" +
-			"segments and the sealed segments with SHA256SUMS. Names every message that is hurt.",
+			"segments and the sealed segments with SHA256SUMS. Names every message that is hurt.\n\n" +
+			"With --repair, messages in damaged frames that can still be read are stored again, the rest counts as\n" +
+			"not archived: the next mailark-export fetches it, if the server still has it. Damaged octets are kept\n" +
+			"in ARCHIVE/damaged. Then everything is verified once more. Exit code 0 when all is well, 3 when\n" +
+			"messages are missing now (they are listed), 7 when damage remains. A damaged catalog is not repaired\n" +
+			"here: run mailark rebuild first.",
 		Sections: []cli.Section{{Title: "Flags", Flags: fs}},
 		Run: func(ctx context.Context, con *cli.Console, args []string) (int, error) {
+			if mend {
+				if err := repair(ctx, con, args[0], json, quiet); err != nil {
+					return 0, err
+				}
+			}
 			bar := con.NewProgress(quiet)
 			result, err := archive.Verify(ctx, args[0], options(con), func(done, total int64) {
 				bar.Show(cli.Status{Octets: done, OctetsTotal: total})
@@ -30,8 +41,11 @@ func verifyCommand() *cli.Command {
 				return 0, err
 			}
 			exit := cli.ExitComplete
-			if len(result.Problems) > 0 || len(result.Damaged) > 0 {
+			switch {
+			case len(result.Problems) > 0 || len(result.Damaged) > 0:
 				exit = cli.ExitDifference
+			case mend && len(result.Awaited)+len(result.Lost) > 0:
+				exit = cli.ExitPartial
 			}
 			if json {
 				return exit, verifyJSON(con.Stdout, result)
@@ -49,11 +63,23 @@ func printVerify(w io.Writer, r *archive.VerifyResult) error {
 	for _, d := range r.Damaged {
 		out.Linef("damaged: %s uid %d: %s", d.Mailbox, d.UID, d.Reason)
 	}
+	for _, d := range r.Lost {
+		out.Linef("lost: %s uid %d: %s", d.Mailbox, d.UID, d.Reason)
+	}
+	for _, d := range r.Awaited {
+		out.Linef("to be fetched again: %s uid %d", d.Mailbox, d.UID)
+	}
 	out.Linef("%s messages, %s of mail in %s frames read",
 		humane.Count(r.Messages), humane.Octets(r.Octets), humane.Count(r.Frames))
 	if r.Unfinished > 0 {
 		out.Linef("%s in the segments not in the catalog yet: the next export adds that, nothing is missing",
 			counted(r.Unfinished, "commit is", "commits are"))
+	}
+	if n := len(r.Awaited); n > 0 {
+		out.Linef("%s put aside; run mailark-export again to fetch them", counted(n, "message", "messages"))
+	}
+	if n := len(r.Lost); n > 0 {
+		out.Linef("%s lost: put aside, and not on the server any more", counted(n, "message is", "messages are"))
 	}
 	if len(r.Problems) == 0 && len(r.Damaged) == 0 {
 		out.Linef("all well")
@@ -72,13 +98,18 @@ func verifyJSON(w io.Writer, r *archive.VerifyResult) error {
 			Text string `json:"text"`
 		}{"problem", p.Error()})
 	}
-	for _, d := range r.Damaged {
-		out.JSON(struct {
-			Type    string `json:"type"`
-			Mailbox string `json:"mailbox"`
-			UID     uint32 `json:"uid"`
-			Reason  string `json:"reason"`
-		}{"damaged", d.Mailbox, d.UID, d.Reason})
+	for _, kind := range []struct {
+		name string
+		list []archive.Damaged
+	}{{"damaged", r.Damaged}, {"awaited", r.Awaited}, {"lost", r.Lost}} {
+		for _, d := range kind.list {
+			out.JSON(struct {
+				Type    string `json:"type"`
+				Mailbox string `json:"mailbox"`
+				UID     uint32 `json:"uid"`
+				Reason  string `json:"reason"`
+			}{kind.name, d.Mailbox, d.UID, d.Reason})
+		}
 	}
 	out.JSON(struct {
 		Type     string `json:"type"`
@@ -87,7 +118,9 @@ func verifyJSON(w io.Writer, r *archive.VerifyResult) error {
 		Octets   int64  `json:"octets"`
 		Problems int    `json:"problems"`
 		Damaged  int    `json:"damaged"`
-	}{"result", r.Frames, r.Messages, r.Octets, len(r.Problems), len(r.Damaged)})
+		Awaited  int    `json:"awaited"`
+		Lost     int    `json:"lost"`
+	}{"result", r.Frames, r.Messages, r.Octets, len(r.Problems), len(r.Damaged), len(r.Awaited), len(r.Lost)})
 	return out.Err()
 }
 

@@ -47,7 +47,7 @@ func hint(err error) string {
 	case errors.Is(err, archive.ErrLocked):
 		return "wait until the other run ends, or stop it; a lock never outlives its process"
 	case errors.As(err, &damage):
-		return "run: mailark verify ARCHIVE   (it names every message that is hurt)"
+		return "run: mailark verify ARCHIVE   (it names every message that is hurt; mailark rebuild mends a catalog, verify --repair segments)"
 	}
 	if h := sessionHint(err); h != "" {
 		return h

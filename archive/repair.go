@@ -1,0 +1,510 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"mailark/internal/durable"
+	"mailark/internal/spool"
+)
+
+const damagedDir = "damaged"
+
+// RepairResult is what Repair found and did.
+type RepairResult struct {
+	Problems []error // what was wrong; none: nothing was done
+	Frames   int     // mail frames put aside
+	Rescued  int     // messages in them that could be read, and were stored again
+	Octets   int64   // put aside, of no use to anybody
+	Copies   int     // copies of records written again from the catalog
+	Seals    int     // segments sealed anew
+	Awaited  []Damaged
+	Lost     []Damaged
+}
+
+// Repair puts aside what Verify finds damaged (FORMAT.md, "Putting aside"): messages that can still be read are stored
+// again, the octets of damaged frames are kept in damaged/, and decoders pass over their place. What is lost counts
+// as not archived, so that the next export fetches it again. After a crash, Repair goes on where it was.
+// Errors: ErrNotArchive, ErrLocked, *DamageError if the catalog is damaged, which Rebuild mends.
+func Repair(ctx context.Context, dir string, options *Options, progress func(done, total int64)) (*RepairResult, error) {
+	info, err := readInfo(dir)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockArchive(dir)
+	if err != nil {
+		return nil, err
+	}
+	p := &repairer{opts: options.withDefaults(), dir: dir, progress: progress}
+	known, err := readCatalog(dir, info)
+	if err == nil {
+		err = p.lengthen(&known)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	if p.w, err = openLocked(dir, lock, p.opts); err != nil {
+		return nil, err
+	}
+	err = p.run(ctx)
+	if err = errors.Join(err, p.w.Close()); err != nil {
+		return nil, fmt.Errorf("repair: %w", err)
+	}
+	return &p.result, nil
+}
+
+type repairer struct {
+	opts     Options
+	dir      string
+	w        *Writer
+	progress func(done, total int64)
+	v        *verifier
+	extended []error
+	result   RepairResult
+}
+
+// lengthen gives segments that are missing or too short the length the catalog knows, with zeros, which the next steps
+// then find damaged.
+func (p *repairer) lengthen(c *Catalog) error {
+	for _, s := range c.segments {
+		path := filepath.Join(p.dir, segmentName(s.number))
+		want := max(s.end, s.length)
+		info, err := os.Stat(path)
+		if err == nil && info.Size() >= want {
+			continue
+		}
+		var f *durable.File
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			p.extended = append(p.extended, &DamageError{File: segmentName(s.number), Offset: -1, Reason: "it is missing"})
+			if err = p.opts.FS.Mkdir(filepath.Dir(path)); err == nil {
+				if f, err = p.opts.FS.Create(path); err == nil {
+					err = p.opts.FS.SyncDir(filepath.Dir(path))
+				}
+			}
+		case err == nil:
+			p.extended = append(p.extended, &DamageError{
+				File: segmentName(s.number), Offset: info.Size(), Reason: fmt.Sprintf("it ends there, but the catalog knows %d octets", want),
+			})
+			f, err = p.openSegment(s.number)
+		}
+		if err == nil {
+			err = errors.Join(f.Truncate(want), f.Sync())
+		}
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("lengthen %s: %w", segmentName(s.number), err)
+		}
+	}
+	return nil
+}
+
+// openSegment opens a segment for writing, which may be read-only; publishSeals makes it so again.
+func (p *repairer) openSegment(n uint32) (*durable.File, error) {
+	path := filepath.Join(p.dir, segmentName(n))
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o200 == 0 {
+		if err := p.opts.FS.Chmod(path, durable.FileMode); err != nil {
+			return nil, err
+		}
+	}
+	return p.opts.FS.Open(path)
+}
+
+func (p *repairer) run(ctx context.Context) error {
+	if err := p.verify(ctx); err != nil {
+		return err
+	}
+	steps := []func(context.Context) error{p.putAside, p.overwrite, p.copies, p.seals}
+	if len(p.result.Problems) == 0 {
+		steps = nil
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	p.v.Catalog = p.w.Catalog
+	p.result.Awaited, p.result.Lost = p.v.putAsideNamed()
+	return p.w.publishSeals()
+}
+
+// verify finds what is damaged.
+func (p *repairer) verify(ctx context.Context) error {
+	p.v = &verifier{dir: p.dir, opts: p.opts, progress: p.progress, Catalog: p.w.Catalog}
+	listed, err := p.v.readSums()
+	if err != nil {
+		return err
+	}
+	if err := p.v.check(ctx, nil, listed); err != nil {
+		return err
+	}
+	p.result.Problems = append(p.extended, p.v.result.Problems...)
+	if len(p.result.Problems) == 0 && len(p.v.result.Damaged) > 0 {
+		p.result.Problems = append(p.result.Problems, fmt.Errorf("%d messages are damaged", len(p.v.result.Damaged)))
+	}
+	return nil
+}
+
+// putAside records what is put aside and stores again what can be read of it: one commit a frame, so that what was
+// rescued is there when the frame no longer counts.
+func (p *repairer) putAside(ctx context.Context) error {
+	w := p.w
+	w.hold = true
+	for _, s := range w.segments {
+		for _, gap := range s.gaps() {
+			if err := w.note(&record{T: recAside, Segment: s.number, Offset: gap.offset, Length: gap.length}); err != nil {
+				return err
+			}
+		}
+	}
+	for _, place := range p.v.hurtAsides { // of a rebuild, or of a repair that was interrupted
+		if err := w.note(&record{T: recAside, Segment: place.Segment, Offset: place.Frame}); err != nil {
+			return err
+		}
+	}
+	if len(w.pending)+len(p.v.hurtFrames) > 0 {
+		if err := p.treeFiles(); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(p.v.hurtFrames, Place.Compare)
+	members, err := p.commitsOf(p.v.hurtFrames)
+	if err != nil {
+		return err
+	}
+	for i, frame := range p.v.hurtFrames {
+		err := p.putAsideFrame(ctx, frame, members[frame])
+		if err == nil && i == len(p.v.hurtFrames)-1 {
+			err = p.dovecotFiles()
+		}
+		if err == nil {
+			err = w.Commit()
+		}
+		if err != nil {
+			return fmt.Errorf("put aside the frame at %d of %s: %w", frame.Frame, segmentName(frame.Segment), err)
+		}
+	}
+	return w.Commit() // of gaps, if there were no frames
+}
+
+// treeFiles writes the directories of all mailboxes again, and what the tar has for Dovecot: they may have been in what is put
+// aside.
+func (p *repairer) treeFiles() error {
+	if err := p.w.openSegment(); err != nil {
+		return err
+	}
+	for _, m := range p.w.mailboxes {
+		if err := p.w.addDirs(m); err != nil {
+			return err
+		}
+	}
+	return p.dovecotFiles()
+}
+
+func (p *repairer) dovecotFiles() error {
+	for _, m := range p.w.mailboxes {
+		if len(m.Epochs) > 0 {
+			if err := p.w.addDovecotFiles(m); err != nil {
+				return err
+			}
+		}
+	}
+	return p.w.addSubscriptions()
+}
+
+func (p *repairer) putAsideFrame(ctx context.Context, frame Place, lost *commitMembers) error {
+	w := p.w
+	info, ok := w.frameAt(frame)
+	if !ok {
+		return nil
+	}
+	f, err := openFile(p.dir, segmentName(frame.Segment))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := sumSection(f, info.offset, info.length); err != nil {
+		return err // a disk that cannot be read now may be read later, or in another machine
+	}
+	if err := w.note(&record{T: recAside, Segment: frame.Segment, Offset: frame.Frame}); err != nil {
+		return err
+	}
+	clear(w.twins) // they may be what was just put aside
+	p.result.Frames++
+	p.result.Octets += info.length
+	if err := w.openSegment(); err != nil {
+		return err
+	}
+	if err := p.rescue(ctx, f, p.v.byFrame[frame], info); err != nil {
+		return err
+	}
+	return p.members(frame, lost)
+}
+
+// rescue stores again what can be read of a frame's messages.
+func (p *repairer) rescue(ctx context.Context, f io.ReaderAt, msgs []*Message, info frameInfo) error {
+	slices.SortFunc(msgs, func(a, b *Message) int { return a.Place.Compare(b.Place) })
+	dec, err := newMailDecoder()
+	if err != nil {
+		return fmt.Errorf("start decompression: %w", err)
+	}
+	defer dec.Close()
+	if err := dec.Reset(io.NewSectionReader(f, info.offset, info.length)); err != nil {
+		return nil //nolint:nilerr // nothing of it can be read
+	}
+	in := interruptible{ctx, dec}
+	body := spool.New(p.w.SpoolDir())
+	defer func() { _ = body.Close() }()
+	var pos int64
+	for _, msg := range msgs {
+		if msg.Place.Pos < pos {
+			continue
+		}
+		if err := body.Reset(); err != nil {
+			return err
+		}
+		_, err := io.CopyN(io.Discard, in, msg.Place.Pos-pos)
+		if err == nil {
+			_, err = io.CopyN(body, in, msg.Size)
+		}
+		if err != nil {
+			return errors.Join(ctx.Err(), body.Err()) // the rest cannot be read
+		}
+		pos = msg.Place.Pos + msg.Size
+		if Sum(body.Sum()) != msg.Sum {
+			continue
+		}
+		if err := p.again(ctx, msg, body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// again stores a message and all that share its octets.
+func (p *repairer) again(ctx context.Context, owner *Message, body *spool.Spool) error {
+	all := append([]*Message{owner}, p.v.sharers[owner.Place]...)
+	slices.SortFunc(all, compareKeys)
+	copied := spool.New(p.w.SpoolDir())
+	defer func() { _ = copied.Close() }()
+	for _, msg := range all {
+		if msg.Sum != owner.Sum || p.w.Message(msg.Key) != nil {
+			continue
+		}
+		if err := copied.Reset(); err != nil {
+			return err
+		}
+		if _, err := io.Copy(copied, body.Open()); err != nil {
+			return err
+		}
+		if _, err := p.w.Add(ctx, msg.Key, msg.InternalDate, msg.Flags, copied); err != nil {
+			return err
+		}
+		p.result.Rescued++
+		if msg.Gone {
+			if err := p.w.SetGone(true, msg.Key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// commitMembers is what the frames of a commit held beside the octets of messages.
+type commitMembers struct {
+	links []Key // hard links
+}
+
+// members writes again the hard links to octets elsewhere that a frame held, or may have held.
+func (p *repairer) members(frame Place, lost *commitMembers) error {
+	if lost == nil {
+		return nil
+	}
+	w := p.w
+	for _, k := range lost.links {
+		msg := w.Message(k)
+		if msg == nil || !msg.Link || msg.from != nil || msg.Place == (Place{}) || msg.Place.frame() == frame {
+			continue
+		}
+		orig := w.BySum(msg.Sum)
+		if orig == nil || orig == msg {
+			continue
+		}
+		header, err := tarHeader(linkHeader(w.File(msg), w.File(orig), msg.InternalDate))
+		if err != nil {
+			return err
+		}
+		w.send(w.laneOf(orig), member{header: header}, 0)
+	}
+	return nil
+}
+
+// commitsOf reads from the catalog what the commits of some frames hold. The frames of one commit are not told apart.
+func (p *repairer) commitsOf(frames []Place) (map[Place]*commitMembers, error) {
+	found := make(map[Place]*commitMembers)
+	if len(frames) == 0 {
+		return found, nil
+	}
+	size, err := p.w.log.Size()
+	if err != nil {
+		return nil, fmt.Errorf("read catalog: %w", err)
+	}
+	dec, err := newRecordDecoder()
+	if err != nil {
+		return nil, err
+	}
+	defer dec.Close()
+	for offset := int64(0); ; {
+		f, plain, err := readCommit(p.w.log, dec, offset, size)
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read catalog: %w", err)
+		}
+		offset += f.length
+		if err := membersOf(plain, frames, found); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func membersOf(plain []byte, frames []Place, found map[Place]*commitMembers) error {
+	m := new(commitMembers)
+	hit := false
+	for line := range bytes.Lines(plain) {
+		if hit || bytes.Contains(line, []byte(`"frame"`)) {
+			r, err := parseRecord(bytes.TrimSuffix(line, []byte{'\n'}))
+			if err != nil {
+				return err
+			}
+			place := Place{Segment: r.Segment, Frame: r.Offset}
+			if _, hurt := slices.BinarySearchFunc(frames, place, Place.Compare); r.T == recFrame && hurt {
+				found[place] = m
+				hit = true
+			}
+		}
+	}
+	if !hit {
+		return nil
+	}
+	for line := range bytes.Lines(plain) {
+		r, err := parseRecord(bytes.TrimSuffix(line, []byte{'\n'}))
+		if err != nil {
+			return err
+		}
+		if r.T == recMessage && r.Link {
+			m.links = append(m.links, Key{Mailbox: r.Mailbox, Epoch: r.Epoch, UID: r.UID})
+		}
+	}
+	return nil
+}
+
+// overwrite makes everything that is put aside a frame that decoders pass over, once its octets are kept.
+func (p *repairer) overwrite(ctx context.Context) error {
+	for _, s := range p.w.segments {
+		if len(s.asides) == 0 {
+			continue
+		}
+		f, err := p.openSegment(s.number)
+		if err != nil {
+			return fmt.Errorf("open segment: %w", err)
+		}
+		for _, part := range s.asides {
+			ok, aheadErr := isAside(f, part)
+			if err = errors.Join(ctx.Err(), aheadErr); err == nil && !ok {
+				err = p.overwritePart(s.number, f, part)
+			}
+			if err != nil {
+				break
+			}
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("put aside in %s: %w", segmentName(s.number), err)
+		}
+	}
+	return nil
+}
+
+func (p *repairer) overwritePart(n uint32, f *durable.File, part span) error {
+	if part.length < skippableHeader {
+		return &DamageError{File: segmentName(n), Offset: part.offset, Reason: fmt.Sprintf("%d octets are too few for a frame", part.length)}
+	}
+	if err := p.save(n, f, part); err != nil {
+		return err
+	}
+	head := binary.LittleEndian.AppendUint32(nil, asideMagic)
+	head = binary.LittleEndian.AppendUint32(head, uint32(part.length-skippableHeader)) //nolint:gosec // bounded by maxSkippable
+	p.v.hurtSegment(p.w.segments[n-1])
+	return p.write(f, head, part.offset)
+}
+
+func (p *repairer) write(f *durable.File, octets []byte, offset int64) error {
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		return err
+	}
+	if _, err := f.Write(octets); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// save keeps damaged octets, which somebody may know how to read. Zeros, which stand for what is missing, are not kept.
+func (p *repairer) save(n uint32, f io.ReaderAt, part span) error {
+	if zero, err := allZero(io.NewSectionReader(f, part.offset, part.length)); err != nil || zero {
+		return err
+	}
+	dir := filepath.Join(p.dir, damagedDir)
+	sum, err := sumSection(f, part.offset, part.length)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, fmt.Sprintf("%06d-%d.zst", n, part.offset))
+	for i := 2; ; i++ {
+		kept, err := sumFile(path)
+		if err == nil && kept == sum {
+			return nil // by a repair that was interrupted
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		path = filepath.Join(dir, fmt.Sprintf("%06d-%d.%d.zst", n, part.offset, i)) // other octets, of an earlier repair
+	}
+	if err := p.opts.FS.Mkdir(dir); err != nil {
+		return err
+	}
+	return p.opts.FS.WriteFileFrom(path, func(w io.Writer) error {
+		from := io.NewSectionReader(f, part.offset, part.length)
+		_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{from}, make([]byte, laneBuffer))
+		return err
+	})
+}
+
+func allZero(r io.Reader) (bool, error) {
+	buf := make([]byte, laneBuffer)
+	for {
+		n, err := r.Read(buf)
+		if len(bytes.Trim(buf[:n], "\x00")) > 0 {
+			return false, nil
+		}
+		if errors.Is(err, io.EOF) {
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read segment: %w", err)
+		}
+	}
+}
