@@ -154,7 +154,7 @@ func parseRecord(line []byte) (*record, error) {
 func isKind(t string) bool {
 	switch t {
 	case recCommit, recRun, recMailbox, recEpoch, recKeyword, recFrame, recMessage, recFlags, recGone, recBack,
-		recRefused, recState, recSeal, recEnd:
+		recRefused, recState, recSeal, recAside, recEnd:
 		return true
 	}
 	return false
