@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -162,8 +163,9 @@ func parseFileName(name, archiveID string) (*fileFact, error) {
 	if f.key.Mailbox, f.key.Epoch, f.key.UID, err = maildirx.ParseUnique(n.Unique); err != nil {
 		return nil, err
 	}
-	var seconds int64
-	if _, err := fmt.Sscanf(n.Unique, "%d.", &seconds); err != nil {
+	digits, _, _ := strings.Cut(n.Unique, ".")
+	seconds, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
 		return nil, fmt.Errorf("no time in %.300q: %w", name, err)
 	}
 	if seconds > 0 {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -109,7 +110,7 @@ func (b *rebuilder) run(ctx context.Context) error {
 	if err := b.search(ctx); err != nil {
 		return err
 	}
-	if lost && b.info.ID == "" || len(b.commits) == 0 {
+	if len(b.commits) == 0 && (b.foreign != "" || !slices.ContainsFunc(b.units, func(u unit) bool { return u.kind == unitFrame })) {
 		return b.nothingFound()
 	}
 	a, err := b.assembleTwice(ctx)
