@@ -17,7 +17,7 @@ demo: build
 	go run ./internal/demo bin
 
 test: dovecot
-	go test ./...
+	go test -timeout 20m ./...
 
 # Tests against a real IMAP server need Dovecot; without it they are skipped.
 dovecot:
@@ -43,7 +43,7 @@ tidy:
 	go mod tidy -diff
 
 race: dovecot
-	go test -race ./...
+	go test -race -timeout 25m ./...
 
 # MAILARK_BENCH_MAILDIR=DIR measures with the mail in DIR, and zstd, borg and restic beside it.
 bench:
