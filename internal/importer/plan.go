@@ -7,6 +7,7 @@ import (
 
 	"mailark/archive"
 	"mailark/internal/glob"
+	"mailark/internal/humane"
 )
 
 // wanted is one mailbox of the archive, what is wanted of it, and where it goes.
@@ -108,6 +109,19 @@ func goneMessages(cat *archive.Catalog) (n int) {
 		n += len(messages(cat, mbox.ID, true)) - len(messages(cat, mbox.ID, false))
 	}
 	return n
+}
+
+// damageKnown says what the archive is known to have lost, as far as opening it shows.
+func damageKnown(arc *archive.Reader) string {
+	if err := arc.Damage(); err != nil {
+		return fmt.Sprintf("%v: some of its mail may be out of reach (mailark verify --repair %s, then export again)", err, arc.Dir())
+	}
+	awaited, lost := arc.PutAside()
+	if n := len(awaited) + len(lost); n > 0 {
+		return fmt.Sprintf("the octets of %s were damaged and put aside: export again while the old server is there",
+			humane.Plural(n, "message"))
+	}
+	return ""
 }
 
 // surplus is what is in more of which have has no partner with the same octets.

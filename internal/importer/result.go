@@ -60,6 +60,7 @@ type Summary struct {
 	Problems  []Problem       `json:"problems"` // every message not uploaded, by name, but those left to do
 	Notes     []string        `json:"notes"`    // what a careful reader wants to know; no failures
 	Source    string          `json:"source"`   // "", or what is wrong with the archive's last export
+	Damage    string          `json:"damage"`   // "", or what the archive itself is known to have lost
 	Reason    string          `json:"reason"`   // "", or why the run ended early
 	Err       error           `json:"-"`        // the same as an error; Run returns it too
 }
@@ -139,6 +140,9 @@ func (s *Summary) ExitCode() int {
 		if s.Mailboxes[i].Reason != "" {
 			return exitPartial
 		}
+	}
+	if s.Damage != "" {
+		return exitPartial
 	}
 	return exitComplete
 }
@@ -267,8 +271,10 @@ func (s *Summary) printNotes(p *printer) {
 				r.Name, r.DatesDropped))
 		}
 	}
-	if s.Source != "" {
-		notes = append(notes, s.Source)
+	for _, note := range []string{s.Source, s.Damage} {
+		if note != "" {
+			notes = append(notes, note)
+		}
 	}
 	if len(notes) == 0 {
 		return
@@ -292,6 +298,9 @@ func (s *Summary) verdict() string {
 	case total.Missing > 0:
 		return fmt.Sprintf("Not complete: of what was uploaded, %s not there any more: see above.",
 			humane.Plural(total.Missing, "message")+map[bool]string{true: " is", false: " are"}[total.Missing == 1])
+	case s.Damage != "" && total.Refused+total.Damaged+total.Left == 0:
+		return fmt.Sprintf("Not complete: all %s messages that the archive can give were uploaded or were there already, but it "+
+			"has been damaged: see above.", humane.Count(total.Wanted))
 	case s.ExitCode() == exitPartial:
 		return "Finished, but not everything was uploaded: see above."
 	}

@@ -65,7 +65,7 @@ func (r *run) prepare(ctx context.Context) error {
 	if r.arc, err = archive.Open(r.opts.Archive, &archive.Options{Log: r.opts.Log}); err != nil {
 		return err
 	}
-	r.sum.Source = sourceState(&r.arc.Catalog)
+	r.sum.Source, r.sum.Damage = sourceState(&r.arc.Catalog), damageKnown(r.arc)
 	all, err := choose(&r.arc.Catalog, &r.opts)
 	if err != nil {
 		return err
