@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"mailark/archive"
@@ -22,9 +23,10 @@ func verifyCommand() *cli.Command {
 			"segments and the sealed segments with SHA256SUMS. Names every message that is hurt.\n\n" +
 			"With --repair, messages in damaged frames that can still be read are stored again, the rest counts as\n" +
 			"not archived: the next mailark-export fetches it, if the server still has it. Damaged octets are kept\n" +
-			"in ARCHIVE/damaged. Then everything is verified once more. Exit code 0 when all is well, 3 when\n" +
-			"messages are missing now (they are listed), 7 when damage remains. A damaged catalog is not repaired\n" +
-			"here: run mailark rebuild first.",
+			"in ARCHIVE/damaged. Then everything is verified once more. A damaged catalog is not repaired here: run\n" +
+			"mailark rebuild first.\n\n" +
+			"Exit code 0 when all is well, 3 when messages were put aside and have not come back (they are listed),\n" +
+			"7 when there is damage.",
 		Sections: []cli.Section{{Title: "Flags", Flags: fs}},
 		Run: func(ctx context.Context, con *cli.Console, args []string) (int, error) {
 			if mend {
@@ -44,18 +46,18 @@ func verifyCommand() *cli.Command {
 			switch {
 			case len(result.Problems) > 0 || len(result.Damaged) > 0:
 				exit = cli.ExitDifference
-			case mend && len(result.Awaited)+len(result.Lost) > 0:
+			case len(result.Awaited)+len(result.Lost) > 0:
 				exit = cli.ExitPartial
 			}
 			if json {
 				return exit, verifyJSON(con.Stdout, result)
 			}
-			return exit, printVerify(con.Stdout, result)
+			return exit, printVerify(con.Stdout, args[0], result)
 		},
 	}
 }
 
-func printVerify(w io.Writer, r *archive.VerifyResult) error {
+func printVerify(w io.Writer, dir string, r *archive.VerifyResult) error {
 	out := cli.NewPrinter(w)
 	for _, p := range r.Problems {
 		out.Linef("problem: %v", p)
@@ -69,9 +71,9 @@ func printVerify(w io.Writer, r *archive.VerifyResult) error {
 	for _, d := range r.Awaited {
 		out.Linef("to be fetched again: %s uid %d", d.Mailbox, d.UID)
 	}
-	out.Linef("%s messages, %s of mail in %s frames read",
-		humane.Count(r.Messages), humane.Octets(r.Octets), humane.Count(r.Frames))
-	if r.Unfinished > 0 {
+	out.Linef("%s, %s of mail in %s read", counted(r.Messages, "message", "messages"),
+		humane.Octets(r.Octets), counted(r.Frames, "frame", "frames"))
+	if r.Unfinished > 0 && len(r.Problems) == 0 {
 		out.Linef("%s in the segments not in the catalog yet: the next export adds that, nothing is missing",
 			counted(r.Unfinished, "commit is", "commits are"))
 	}
@@ -81,13 +83,28 @@ func printVerify(w io.Writer, r *archive.VerifyResult) error {
 	if n := len(r.Lost); n > 0 {
 		out.Linef("%s lost: put aside, and not on the server any more", counted(n, "message is", "messages are"))
 	}
-	if len(r.Problems) == 0 && len(r.Damaged) == 0 {
-		out.Linef("all well")
-	} else {
+	switch {
+	case len(r.Problems) > 0 || len(r.Damaged) > 0:
 		out.Linef("%s, %s damaged", counted(len(r.Problems), "problem", "problems"),
 			counted(len(r.Damaged), "message", "messages"))
+		out.Linef("to mend what can be mended: mailark %s %s", mending(r.Problems), dir)
+	case len(r.Awaited)+len(r.Lost) > 0:
+		out.Linef("all else is well")
+	default:
+		out.Linef("all well")
 	}
 	return out.Err()
+}
+
+// mending is the command that comes next.
+func mending(problems []error) string {
+	for _, p := range problems {
+		var damage *archive.DamageError
+		if errors.As(p, &damage) && damage.File == "catalog.jsonl.zst" {
+			return "rebuild"
+		}
+	}
+	return "verify --repair"
 }
 
 func verifyJSON(w io.Writer, r *archive.VerifyResult) error {
