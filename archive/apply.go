@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -287,7 +286,6 @@ func (c *Catalog) endRefusals(mailbox, epoch uint32, set []uidRange) {
 	if len(c.refusals) == 0 {
 		return
 	}
-	slices.SortFunc(set, func(a, b uidRange) int { return cmp.Compare(a.first, b.first) })
 	for key := range c.refusals {
 		if key.Mailbox != mailbox || key.Epoch != epoch {
 			continue

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -130,15 +133,31 @@ func FuzzScanFrame(f *testing.F) {
 
 func FuzzUIDs(f *testing.F) {
 	f.Add("1:4,7")
-	f.Add("4294967295")
+	f.Add("4294967295,1:4294967295")
+	f.Add("5:6,1:10,11,13:14,12")
 	f.Fuzz(func(t *testing.T, s string) {
 		set, err := parseUIDs(s)
 		if err != nil {
 			return
 		}
+		before := uint64(0)
 		for _, r := range set {
-			if r.first == 0 || r.last < r.first {
-				t.Errorf("%q gives range %+v", s, r)
+			if r.first == 0 || r.last < r.first || before > 0 && uint64(r.first) < before+2 {
+				t.Errorf("%q gives range %+v after %d", s, r, before)
+			}
+			before = uint64(r.last)
+		}
+		// Every number that the text names is in, and no other.
+		for part := range strings.SplitSeq(s, ",") {
+			first, last, isRange := strings.Cut(part, ":")
+			if !isRange {
+				last = first
+			}
+			for _, text := range []string{first, last} {
+				uid, err := strconv.ParseUint(text, 10, 32)
+				if in := slices.ContainsFunc(set, func(r uidRange) bool { return uint64(r.first) <= uid && uid <= uint64(r.last) }); err != nil || !in {
+					t.Errorf("%q lacks %d (%v)", s, uid, err)
+				}
 			}
 		}
 	})

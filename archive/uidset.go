@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -33,7 +34,7 @@ func formatUIDs(uids []uint32) string {
 // uidRange is an inclusive range of UIDs.
 type uidRange struct{ first, last uint32 }
 
-// parseUIDs reads what formatUIDs wrote. Ranges stay ranges: a set is never larger than its text.
+// parseUIDs reads a set: ranges, ascending, that do not touch. It is never larger than its text.
 func parseUIDs(s string) ([]uidRange, error) {
 	var set []uidRange
 	for part := range strings.SplitSeq(s, ",") {
@@ -53,5 +54,20 @@ func parseUIDs(s string) ([]uidRange, error) {
 		}
 		set = append(set, uidRange{uint32(first), uint32(last)})
 	}
-	return set, nil
+	return merged(set), nil
+}
+
+// merged sorts ranges and makes one of those that overlap or touch, so that no UID is looked at twice.
+func merged(set []uidRange) []uidRange {
+	slices.SortFunc(set, func(a, b uidRange) int { return cmp.Compare(a.first, b.first) })
+	n := 0
+	for _, r := range set[1:] {
+		if last := &set[n]; r.first-1 <= last.last {
+			last.last = max(last.last, r.last)
+			continue
+		}
+		n++
+		set[n] = r
+	}
+	return set[:n+1]
 }
