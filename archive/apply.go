@@ -314,10 +314,17 @@ func (c *Catalog) applyState(r *record) error {
 		return fmt.Errorf("unknown mailbox %d or epoch %d", r.Mailbox, r.Epoch)
 	}
 	c.endAwaiting(r.Mailbox, r.Epoch)
+	m.Epochs[r.Epoch-1].copied = true
 	m.Epochs[r.Epoch-1].State = &State{
 		Time: r.time(), Exists: r.Exists, UIDNext: r.UIDNext, HighestModSeq: r.HighestModSeq,
 	}
 	return nil
+}
+
+// maxEnding is how many octets the end frame and the seek table of a segment have at most.
+func (s *segmentInfo) maxEnding() int64 {
+	const entry, rest = 8, 64
+	return maxEndFrame + entry*int64(len(s.frames)+len(s.copies)+len(s.asides)+1) + rest
 }
 
 func (c *Catalog) applySeal(r *record) error {
@@ -329,8 +336,8 @@ func (c *Catalog) applySeal(r *record) error {
 		return err
 	}
 	seg := c.segments[r.Segment-1]
-	if seg.sealed && !seg.changed || r.Length < seg.end {
-		return fmt.Errorf("segment %d is sealed already, or longer than %d", r.Segment, r.Length)
+	if seg.sealed && !seg.changed || r.Length < seg.end || r.Length-seg.end > seg.maxEnding() {
+		return fmt.Errorf("segment %d is sealed already, or its length is not %d", r.Segment, r.Length)
 	}
 	seg.sealed, seg.changed, seg.sealedBy, seg.length, seg.sum = true, false, c.commits, r.Length, sum
 	return nil

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 )
 
 // frame is the place of the frame in which p lies.
@@ -33,10 +34,13 @@ func (c *Catalog) applyAside(r *record) error {
 		return fmt.Errorf("%d octets at %d of segment %d, which ends at %d", r.Length, r.Offset, r.Segment, end)
 	}
 	seg := c.segment(r.Segment)
-	seg.changed = true
 	i, isFrame := slices.BinarySearchFunc(seg.frames, r.Offset, func(f frameInfo, offset int64) int {
 		return cmp.Compare(f.offset, offset)
 	})
+	if r.Length > 0 && (isFrame || seg.holds(r.Offset, r.Length)) {
+		return fmt.Errorf("%d octets at %d of segment %d hold what is in use", r.Length, r.Offset, r.Segment)
+	}
+	seg.changed = true
 	switch {
 	case isFrame:
 		seg.asides = append(seg.asides, span{offset: r.Offset, length: seg.frames[i].length})
@@ -47,6 +51,13 @@ func (c *Catalog) applyAside(r *record) error {
 		seg.end = max(seg.end, r.Offset+r.Length)
 	}
 	return nil
+}
+
+// holds says that a part of the segment belongs to a frame or to a copy of records.
+func (s *segmentInfo) holds(offset, length int64) bool {
+	i := sort.Search(len(s.frames), func(i int) bool { return s.frames[i].offset+s.frames[i].length > offset })
+	j := sort.Search(len(s.copies), func(j int) bool { return s.copies[j].offset+s.copies[j].length > offset })
+	return i < len(s.frames) && s.frames[i].offset < offset+length || j < len(s.copies) && s.copies[j].offset < offset+length
 }
 
 // forgetFrame forgets every message whose octets are in a frame. What the tar says of mailboxes may have been in that frame
@@ -79,7 +90,14 @@ func (c *Catalog) forget(msg *Message) {
 	c.index.remove(msg)
 	c.Mailbox(msg.Mailbox).Epochs[msg.Epoch-1].State = nil
 	c.aside[msg.Key] = putAside{sum: msg.Sum, gone: msg.Gone}
+	if !msg.Gone {
+		at := epochKey{msg.Mailbox, msg.Epoch}
+		c.awaiting[at] = append(c.awaiting[at], msg.Key)
+	}
 }
+
+// epochKey names an epoch: mailbox and number.
+type epochKey struct{ mailbox, epoch uint32 }
 
 func (c *Catalog) indexFrames() {
 	c.byFrame = make(map[Place][]*Message)
@@ -98,12 +116,14 @@ type putAside struct {
 
 // endAwaiting: the epoch has been copied whole, so what has not come back has left the server.
 func (c *Catalog) endAwaiting(mailbox, epoch uint32) {
-	for k, p := range c.aside {
-		if k.Mailbox == mailbox && k.Epoch == epoch && !p.gone {
+	at := epochKey{mailbox, epoch}
+	for _, k := range c.awaiting[at] {
+		if p, ok := c.aside[k]; ok {
 			p.gone = true
 			c.aside[k] = p
 		}
 	}
+	delete(c.awaiting, at)
 }
 
 // PutAside are the messages whose octets were damaged and put aside, and that have not come back, by key. The next

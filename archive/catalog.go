@@ -23,8 +23,9 @@ type Catalog struct {
 	commits   uint64         // number of the last commit
 	flagSets  map[string][]string
 
-	aside   map[Key]putAside     // messages that were put aside and have not come back
-	byFrame map[Place][]*Message // by the place of their frame; nil until something is put aside
+	aside    map[Key]putAside     // messages that were put aside and have not come back
+	awaiting map[epochKey][]Key   // of these, by epoch, what the server may still have, and what has come back
+	byFrame  map[Place][]*Message // by the place of their frame; nil until something is put aside
 
 	// What changed since the end of the last run, so that the Dovecot files in the tar are out of date.
 	changed     map[uint32]bool // mailboxes: uidlist and keywords
@@ -72,6 +73,7 @@ func newCatalog(info Info) Catalog {
 		flagSets: make(map[string][]string),
 		changed:  make(map[uint32]bool),
 		aside:    make(map[Key]putAside),
+		awaiting: make(map[epochKey][]Key),
 	}
 }
 
@@ -136,8 +138,8 @@ func (k Key) compare(l Key) int {
 // Current is what the mailbox held when it was last looked at, by epoch and UID: the messages of
 // the newest epoch that are not gone. While that epoch lacks messages, because it has never been copied whole (State
 // is nil) or the server refuses some, the messages of the epoch before it still count, as far as the newer
-// epoch has no equal octets for them; and so on backwards. So an interrupted change of UIDVALIDITY hides nothing. A
-// mailbox that has left the server (Listed is false) holds nothing now.
+// epoch has no equal octets for them; and so on backwards. So an interrupted change of UIDVALIDITY hides nothing. If
+// the epoch was whole once, and lacks what was put aside since, only messages with those octets count. A mailbox that has left the server (Listed is false) holds nothing now.
 func (c *Catalog) Current(mailbox uint32) []*Message {
 	m := c.Mailbox(mailbox)
 	if m == nil || !m.Listed || len(m.Epochs) == 0 {
@@ -157,10 +159,34 @@ func (c *Catalog) Current(mailbox uint32) []*Message {
 	}
 	newest := len(m.Epochs) - 1
 	current := byEpoch[newest]
-	for i := newest; i > 0 && (m.Epochs[i].State == nil || refused[m.Epochs[i].N]); i-- {
-		current = append(surplus(byEpoch[i-1], current), current...)
+	for i := newest; i > 0; i-- {
+		e := m.Epochs[i]
+		if e.State != nil && !refused[e.N] {
+			break
+		}
+		older := surplus(byEpoch[i-1], current)
+		if e.copied && !refused[e.N] {
+			older = c.standIns(mailbox, e.N, older)
+		}
+		current = append(older, current...)
 	}
 	return slices.DeleteFunc(slices.Clone(current), func(msg *Message) bool { return msg.Gone })
+}
+
+// standIns are the messages of an older epoch that stand in for what was put aside of an epoch and has not come back.
+func (c *Catalog) standIns(mailbox, epoch uint32, older []*Message) []*Message {
+	lacking := make(map[Sum]int)
+	seen := make(map[Key]bool)
+	for _, k := range c.awaiting[epochKey{mailbox, epoch}] {
+		if p, ok := c.aside[k]; ok && !seen[k] {
+			lacking[p.sum]++
+		}
+		seen[k] = true // it may have been put aside twice
+	}
+	return slices.DeleteFunc(older, func(msg *Message) bool {
+		lacking[msg.Sum]--
+		return lacking[msg.Sum] < 0
+	})
 }
 
 // surplus is the part of old that has no partner with equal octets in young. A partner that is gone counts: the message

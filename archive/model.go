@@ -103,7 +103,9 @@ type Mailbox struct {
 type Epoch struct {
 	N           uint32 // from 1
 	UIDValidity uint32 // 0 if the server gave none
-	State       *State // what the server said when this epoch was last copied whole; nil if it never was
+	State       *State // what the server said when this epoch was last copied whole; nil if it lacks something
+
+	copied bool // it has been copied whole once; without State, something of it was put aside since
 }
 
 // State is what the server said of a mailbox at the end of a pass that missed nothing but refused messages.

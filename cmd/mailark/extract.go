@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"syscall"
 
 	"mailark/archive"
@@ -19,6 +20,7 @@ type extract struct {
 	compress    string
 	json, quiet bool
 	gone        int // messages left out because they are no longer on the server
+	aside       int // messages of the chosen mailboxes that were put aside and have not come back
 }
 
 func extractCommand() *cli.Command {
@@ -116,6 +118,12 @@ func (e *extract) choose(r *archive.Reader, opts *archive.ExtractOptions) (cli.S
 			}
 		}
 	}
+	awaited, lost := r.PutAside()
+	for _, k := range slices.Concat(awaited, lost) {
+		if slices.Contains(opts.Mailboxes, k.Mailbox) {
+			e.aside++
+		}
+	}
 	if err := chosen.Unused(); err != nil {
 		return total, &cli.UsageError{
 			Text: "--mailbox: " + err.Error(), Hint: "mailark list " + r.Dir() + " shows the names",
@@ -126,8 +134,11 @@ func (e *extract) choose(r *archive.Reader, opts *archive.ExtractOptions) (cli.S
 
 func (e *extract) print(out *cli.Printer, dir string, r archive.ExtractResult) (int, error) {
 	exit := cli.ExitComplete
-	if len(r.Damaged) > 0 {
+	switch {
+	case len(r.Damaged) > 0:
 		exit = cli.ExitDifference
+	case e.aside > 0:
+		exit = cli.ExitPartial
 	}
 	if e.json {
 		out.JSON(struct {
@@ -136,7 +147,8 @@ func (e *extract) print(out *cli.Printer, dir string, r archive.ExtractResult) (
 			Octets    int64 `json:"octets"`
 			Damaged   int   `json:"damaged"`
 			Gone      int   `json:"gone"`
-		}{r.Mailboxes, r.Messages, r.Octets, len(r.Damaged), e.gone})
+			Aside     int   `json:"put_aside"`
+		}{r.Mailboxes, r.Messages, r.Octets, len(r.Damaged), e.gone, e.aside})
 		return exit, out.Err()
 	}
 	for _, d := range r.Damaged {
@@ -144,6 +156,9 @@ func (e *extract) print(out *cli.Printer, dir string, r archive.ExtractResult) (
 	}
 	out.Linef("%s in %s, %s written to %s", counted(r.Messages, "message", "messages"),
 		counted(r.Mailboxes, "mailbox", "mailboxes"), humane.Octets(r.Octets), dir)
+	if e.aside > 0 {
+		out.Linef("missing: %s, damaged once and put aside; mailark verify names them", counted(e.aside, "message", "messages"))
+	}
 	if e.gone > 0 {
 		out.Linef("left out: %s no longer on the server (--include-gone has them too)", counted(e.gone, "message", "messages"))
 	}

@@ -99,6 +99,17 @@ func readStatus(r *archive.Reader) (*status, error) {
 			Mailbox: r.Mailbox(refused.Mailbox).Name(), UID: refused.UID, Why: "refused by the server: " + refused.Text,
 		})
 	}
+	awaited, lost := r.PutAside()
+	for _, k := range awaited {
+		s.Missing = append(s.Missing, missing{
+			Mailbox: r.Mailbox(k.Mailbox).Name(), UID: k.UID, Why: "its octets were damaged and put aside; run mailark-export again",
+		})
+	}
+	for _, k := range lost {
+		s.Missing = append(s.Missing, missing{
+			Mailbox: r.Mailbox(k.Mailbox).Name(), UID: k.UID, Why: "lost: its octets were damaged, and it has left the server",
+		})
+	}
 	s.addRuns(r.Runs())
 	var err error
 	s.Disk, err = r.Size()
