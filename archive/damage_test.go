@@ -209,6 +209,9 @@ func TestSealVouchesForNothingRotten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := w.BeginRun(archive.Source{Host: "h", User: "u"}); err != nil {
+			t.Fatal(err)
+		}
 		mbox, err := w.SetMailbox(archive.MailboxInfo{Path: []string{"INBOX"}, Raw: "INBOX"})
 		if err != nil {
 			t.Fatal(err)
