@@ -193,7 +193,7 @@ func (c *Catalog) findCommit(r io.ReaderAt, offset, size int64) (int64, *record,
 			}
 			at += i
 			_, first, err := peekCommit(r, dec, offset+int64(at), size)
-			if err != nil && !isContent(err) {
+			if err != nil && !isContent(err) && !errors.Is(err, errLimit) { // any octets may stand in a mail
 				return -1, nil, err
 			}
 			if err == nil && first.Archive == c.info.ID && first.N > c.commits {

@@ -188,7 +188,7 @@ func (s *salvage) searchSegment(ctx context.Context, n uint32) error {
 
 // unlessContent passes on errors of reading only.
 func unlessContent(err error) error {
-	if err == nil || isContent(err) {
+	if err == nil || isContent(err) || errors.Is(err, errLimit) {
 		return nil
 	}
 	return err
