@@ -203,9 +203,8 @@ func (a *assembly) say(r *record) error {
 
 func (a *assembly) end() error {
 	packed := a.packer.EncodeAll(a.lines, nil)
-	if int64(len(a.lines)) > maxPlain(int64(len(packed))) || len(packed) > maxCatalogPacked {
-		return fmt.Errorf("commit %d: %d octets of records make %d compressed, which no reader would take",
-			a.c.commits, len(a.lines), len(packed))
+	if len(a.lines) > maxCatalogFrame {
+		return fmt.Errorf("commit %d: %w: %d octets of records", a.c.commits, errLimit, len(a.lines))
 	}
 	_, err := a.out.Write(packed)
 	return err

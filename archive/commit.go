@@ -73,6 +73,9 @@ func (w *Writer) startLane(i int) error {
 		}
 		l, err := newLane(out, w.opts.Window)
 		if err != nil {
+			if out.scratch != nil {
+				_ = out.scratch.Close() // it has no name and nothing in it
+			}
 			return err
 		}
 		w.lanes, w.outs = append(w.lanes, l), append(w.outs, out)
@@ -120,8 +123,9 @@ func (w *Writer) addFile(name string, data []byte) error {
 	return nil
 }
 
-// maxPending bounds the records of one commit, and the memory they take until then.
-const maxPending = 200_000
+// maxPending bounds the records of one commit in octets, so that they stay below maxCatalogFrame, and the memory they
+// take until then.
+const maxPending = 32 << 20
 
 // commitDue says that a frame is full, or that the oldest pending record has waited long enough.
 func (w *Writer) commitDue() bool {
@@ -133,7 +137,7 @@ func (w *Writer) commitDue() bool {
 			return true
 		}
 	}
-	return len(w.pending) >= maxPending || len(w.pending) > 0 && w.opts.Now().Sub(w.began) >= w.opts.CommitEvery
+	return w.pendingSize >= maxPending || len(w.pending) > 0 && w.opts.Now().Sub(w.began) >= w.opts.CommitEvery
 }
 
 // Commit makes everything so far durable (FORMAT.md, "Commit order"):
@@ -188,7 +192,7 @@ func (w *Writer) commit() error {
 	if err := w.endCommit(commit, int64(len(packed))); err != nil {
 		return err
 	}
-	w.pending, w.lane = nil, make(map[*Message]int)
+	w.pending, w.pendingSize, w.lane = nil, 0, make(map[*Message]int)
 	return nil
 }
 
@@ -258,8 +262,8 @@ func (w *Writer) pack(first []*record) ([]byte, error) {
 		}
 	}
 	packed, err := w.packRecords(plain)
-	if err == nil && (int64(len(plain)) > maxPlain(int64(len(packed))) || len(packed) > maxCatalogPacked) {
-		err = fmt.Errorf("%d octets of records make %d compressed, which no reader would take", len(plain), len(packed))
+	if err == nil && len(plain) > maxCatalogFrame {
+		err = fmt.Errorf("%w: %d octets of records", errLimit, len(plain))
 	}
 	return packed, err
 }

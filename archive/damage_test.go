@@ -193,3 +193,52 @@ func tree(t *testing.T, dir string) map[string]string {
 	}
 	return files
 }
+
+// TestSealVouchesForNothingRotten lets a frame of the open segment rot before the segment is sealed: no seal vouches for
+// what it has become.
+func TestSealVouchesForNothingRotten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	list := sample(40, 12)
+	open := options(nil)
+	open.SegmentSize = 1 << 30
+	for n := 20; ; n = 40 {
+		w, err := archive.OpenWriter(dir, open)
+		if errors.Is(err, archive.ErrNotArchive) {
+			w, err = archive.Create(dir, archive.Source{Host: "h", User: "u"}, open)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.BeginRun(archive.Source{Host: "h", User: "u"}); err != nil {
+			t.Fatal(err)
+		}
+		mbox, err := w.SetMailbox(archive.MailboxInfo{Path: []string{"INBOX"}, Raw: "INBOX"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.OpenEpoch(mbox.ID, 7); err != nil {
+			t.Fatal(err)
+		}
+		for i, m := range list[n-20 : n] {
+			m.uid = uint32(n + i)
+			if err := put(w, mbox.ID, 1, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n == 20 { // a commit, and no end of the run, which would seal
+			if err := errors.Join(w.Commit(), w.Close()); err != nil {
+				t.Fatal(err)
+			}
+			flip(t, filepath.Join(dir, "segments", "000001.tar.zst"), 300)
+			continue
+		}
+		var damage *archive.DamageError
+		if err := errors.Join(w.EndRun(0, ""), w.Close()); !errors.As(err, &damage) {
+			t.Errorf("the run ended with %v, want *DamageError", err)
+		}
+		break
+	}
+	if sums, err := os.ReadFile(filepath.Join(dir, "SHA256SUMS")); err != nil || len(sums) > 0 {
+		t.Errorf("SHA256SUMS is %q, %v", sums, err)
+	}
+}

@@ -37,10 +37,8 @@ const (
 	mailWindow       = 64 << 20  // of the data frames this version writes
 	catalogWindow    = 8 << 20   // of a catalog frame
 	recordWindow     = 1 << 20   // of the catalog frames this version writes
-	maxCatalogFrame  = 512 << 20 // octets of one catalog frame, decompressed
-	maxCatalogPacked = 256 << 20 // octets of one catalog frame, compressed
-	maxRatio         = 256       // octets of a catalog frame, decompressed, for each compressed one …
-	maxRatioFree     = 1 << 20   // … and so many more
+	maxCatalogFrame  = 64 << 20  // octets of one catalog frame, decompressed
+	maxCatalogPacked = 65 << 20  // octets of one catalog frame, compressed
 	maxRecord        = 4 << 20   // octets of one line of the catalog
 	maxCommitRecord  = 4 << 10   // octets of a commit record
 	maxEndFrame      = 4 << 10   // compressed octets of the frame that ends a tar

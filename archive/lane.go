@@ -112,6 +112,9 @@ func (l *lane) run(enc *zenc.Encoder) {
 }
 
 func (l *lane) write(enc *zenc.Encoder, m member) error {
+	if m.body != nil && m.body.Size() > 0 {
+		l.proof.expect(content{pos: l.plain + int64(len(m.header)), size: m.body.Size(), sum: m.body.Sum()})
+	}
 	n, err := writeMember(enc, m)
 	l.plain += n
 	return err

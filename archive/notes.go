@@ -22,8 +22,15 @@ func (w *Writer) Uncommitted() []*Message {
 
 // noteOften is note for records of which there may be any number.
 func (w *Writer) noteOften(r *record) error {
-	if err := w.note(r); err != nil || !w.commitDue() {
+	if err := w.note(r); err != nil {
 		return err
+	}
+	return w.commitIfDue()
+}
+
+func (w *Writer) commitIfDue() error {
+	if !w.commitDue() {
+		return nil
 	}
 	return w.Commit()
 }
@@ -64,9 +71,11 @@ func (w *Writer) SetMailbox(info MailboxInfo) (*Mailbox, error) {
 	}
 	m = w.Mailbox(r.ID)
 	if isNew || !wasSelectable {
-		return m, w.addDirs(m)
+		if err := w.addDirs(m); err != nil {
+			return m, err
+		}
 	}
-	return m, nil
+	return m, w.commitIfDue()
 }
 
 func sameInfo(a, b *MailboxInfo) bool {
@@ -128,7 +137,7 @@ func (w *Writer) SetUnlisted(mailbox uint32) error {
 		Unlisted: true,
 	}
 	r.setRaw(m.Raw)
-	return w.note(r)
+	return w.noteOften(r)
 }
 
 // OpenEpoch returns a mailbox's newest epoch if that has the given UIDVALIDITY, else a new one. An
@@ -148,7 +157,7 @@ func (w *Writer) NewEpoch(mailbox, uidValidity uint32) (*Epoch, error) {
 		return nil, fmt.Errorf("open epoch of mailbox %d: no such mailbox", mailbox)
 	}
 	r := &record{T: recEpoch, Mailbox: mailbox, N: uint64(len(m.Epochs)) + 1, UIDValidity: uidValidity}
-	if err := w.note(r); err != nil {
+	if err := w.noteOften(r); err != nil {
 		return nil, err
 	}
 	return w.Epoch(mailbox), nil

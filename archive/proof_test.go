@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"testing"
 
@@ -32,22 +33,32 @@ func TestProof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sum := sha256.Sum256(plain[100:200])
 	for _, tt := range []struct {
 		name   string
 		pieces [][]byte
 		size   int64
 		ok     bool
+		expect []content
 	}{
-		{"good", [][]byte{good}, size, true},
-		{"in pieces", [][]byte{good[:1], good[1:20], good[20:]}, size, true},
-		{"flipped", [][]byte{flipped}, size, false},
-		{"checksum", [][]byte{checksum}, size, false},
-		{"cut", [][]byte{good[:len(good)-1]}, size, false},
-		{"another size", [][]byte{good}, size + 1, false},
-		{"garbage", [][]byte{make([]byte, 1<<20)}, size, false},
-		{"nothing", nil, 0, false},
-		{"good after bad", [][]byte{good}, size, true},
+		{"good", [][]byte{good}, size, true, nil},
+		{"in pieces", [][]byte{good[:1], good[1:20], good[20:]}, size, true, nil},
+		{"flipped", [][]byte{flipped}, size, false, nil},
+		{"checksum", [][]byte{checksum}, size, false, nil},
+		{"cut", [][]byte{good[:len(good)-1]}, size, false, nil},
+		{"another size", [][]byte{good}, size + 1, false, nil},
+		{"garbage", [][]byte{make([]byte, 1<<20)}, size, false, nil},
+		{"nothing", nil, 0, false, nil},
+		{"good after bad", [][]byte{good}, size, true, nil},
+		{"messages", [][]byte{good}, size, true, []content{{100, 100, sum}, {300, size - 300, sha256.Sum256(plain[300:])}}},
+		{"another message", [][]byte{good}, size, false, []content{{101, 100, sum}}},
+		{"a message that is cut", [][]byte{good}, size, false, []content{{100, 100, sum}, {size - 5, 6, sum}}},
+		{"a message that is not there", [][]byte{good}, size, false, []content{{100, 100, sum}, {size, 6, sum}}},
+		{"good without messages", [][]byte{good}, size, true, nil},
 	} {
+		for _, c := range tt.expect {
+			p.expect(c)
+		}
 		for _, piece := range tt.pieces {
 			if _, err := p.Write(piece); err != nil {
 				t.Errorf("%s: write: %v", tt.name, err)

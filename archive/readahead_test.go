@@ -22,7 +22,7 @@ func catalogOf(t *testing.T, sizes ...int) (file []byte, plains [][]byte) {
 			piece[i] = byte(rng.Uint32())
 		}
 		plain := bytes.Repeat(piece, size/len(piece)+1)[:size]
-		for i := 0; i < len(plain); i += 1000 { // so that maxPlain allows it
+		for i := 0; i < len(plain); i += 1000 { // so that it does not compress to nothing
 			copy(plain[i:], fmt.Sprintf("%x", rng.Uint64()))
 		}
 		packed, err := w.packRecords(plain)

@@ -16,6 +16,10 @@ import (
 // are about what is written there; any other error of the functions here is one of reading, and says nothing about that.
 var errBroken = errors.New("no whole frame")
 
+// errLimit says that a frame is there, but beyond the limits of the format. No crash leaves such a frame: whoever meets it
+// must not take it for a torn one.
+var errLimit = errors.New("beyond the limits of the format")
+
 // broken makes an error errBroken.
 func broken(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", errBroken, fmt.Errorf(format, args...))
@@ -45,6 +49,9 @@ func (w *watched) reason(err error) error {
 	if w.err != nil {
 		return fmt.Errorf("read: %w", w.err)
 	}
+	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		return fmt.Errorf("%w: %w", errLimit, err)
+	}
 	return broken("decompress: %w", err)
 }
 
@@ -69,9 +76,6 @@ func newRecordDecoder() (*zstd.Decoder, error) {
 	return dec, nil
 }
 
-// maxPlain is how many octets a catalog frame of so many compressed octets may have.
-func maxPlain(packed int64) int64 { return min(maxRatio*packed+maxRatioFree, maxCatalogFrame) }
-
 // readCommit reads the catalog frame at offset, whole. io.EOF: there is none.
 func readCommit(r io.ReaderAt, dec *zstd.Decoder, offset, size int64) (rawFrame, []byte, error) {
 	return readCommitInto(nil, r, dec, offset, size)
@@ -83,21 +87,23 @@ func readCommitInto(buf []byte, r io.ReaderAt, dec *zstd.Decoder, offset, size i
 	if err != nil {
 		return f, nil, err
 	}
-	if f.kind != kindData || f.length > maxCatalogPacked {
-		return f, nil, broken("%d octets of kind %d", f.length, f.kind)
+	if f.kind != kindData {
+		return f, nil, broken("kind %d", f.kind)
+	}
+	if f.length > maxCatalogPacked {
+		return f, nil, fmt.Errorf("%w: %d octets", errLimit, f.length)
 	}
 	// As a stream, so that memory grows with what is there and not with what the frame's header announces.
 	in := &watched{r: io.NewSectionReader(r, offset, f.length)}
 	if err := dec.Reset(in); err != nil {
 		return f, nil, in.reason(err)
 	}
-	limit := maxPlain(f.length)
-	plain, err := readAllInto(buf, io.LimitReader(dec, limit+1))
+	plain, err := readAllInto(buf, io.LimitReader(dec, maxCatalogFrame+1))
 	if err != nil {
 		return f, nil, in.reason(err)
 	}
-	if int64(len(plain)) > limit {
-		return f, nil, broken("more than %d octets in %d", limit, f.length)
+	if len(plain) > maxCatalogFrame {
+		return f, nil, fmt.Errorf("%w: more than %d octets", errLimit, int64(maxCatalogFrame))
 	}
 	return f, plain, nil
 }

@@ -126,6 +126,22 @@ func (r *record) raw() (string, error) {
 	return string(b), nil
 }
 
+// sizeBound is how many octets the record's line has at most.
+func (r *record) sizeBound() int {
+	const (
+		fixed   = 768 // names of members, numbers, dates, sums
+		escaped = 6   // octets of JSON for one of text
+	)
+	text := len(r.Raw) + len(r.Raw64) + len(r.Dir) + len(r.Name) + len(r.Letters) + len(r.UIDs) + len(r.Text) + len(r.Program) +
+		len(r.Host) + len(r.User) + len(r.Delim)
+	for _, list := range [][]string{r.Path, r.Attrs, r.Flags} {
+		for _, s := range list {
+			text += len(s) + 1 // quotes and comma
+		}
+	}
+	return fixed + escaped*text
+}
+
 // appendRecord adds the record's line to buf.
 func appendRecord(buf []byte, r *record) ([]byte, error) {
 	line, err := json.Marshal(r)

@@ -29,6 +29,9 @@ func replay(r io.ReaderAt, size int64, info Info) (Catalog, int64, error) {
 		if errors.Is(err, io.EOF) {
 			return c, offset, nil
 		}
+		if errors.Is(err, errLimit) {
+			return c, offset, &DamageError{File: catalogFile, Offset: offset, Reason: err.Error()}
+		}
 		if err != nil && !isContent(err) {
 			return c, offset, fmt.Errorf("read %s: %w", catalogFile, err)
 		}

@@ -83,6 +83,9 @@ func (w *Writer) noteSeal() error {
 	if err != nil {
 		return fmt.Errorf("read segment: %w", err)
 	}
+	if err := w.checkFrames(w.seg, w.segFile); err != nil {
+		return err
+	}
 	seal, err := sealRecord(w.seg.number, w.segFile, length)
 	if err != nil {
 		return err
@@ -100,6 +103,20 @@ func (w *Writer) noteSeal() error {
 	}
 	w.seg, w.segFile = nil, nil
 	return w.publishSeals()
+}
+
+// checkFrames reads a segment's mail frames, before a seal vouches for what has become of them.
+func (w *Writer) checkFrames(s *segmentInfo, r io.ReaderAt) error {
+	for _, f := range s.frames {
+		sum, err := sumSection(r, f.offset, f.length)
+		if err != nil {
+			return err
+		}
+		if sum != f.sum {
+			return &DamageError{File: segmentName(s.number), Offset: f.offset, Reason: "the SHA-256 of the frame is another one"}
+		}
+	}
+	return nil
 }
 
 // packSeal is the catalog frame of a seal.

@@ -155,6 +155,9 @@ func (s *survey) commit(n uint32, f *os.File, frames []rawFrame, copied rawFrame
 		if err == nil || isContent(err) {
 			return false, nil
 		}
+		if errors.Is(err, errLimit) {
+			return false, &DamageError{File: segmentName(n), Offset: at, Reason: err.Error()}
+		}
 		return false, fmt.Errorf("read segment: %w", err)
 	}
 	first, err := firstRecord(plain)

@@ -41,12 +41,14 @@ type Writer struct {
 	outs    []*laneOut
 	packer  *zstd.Encoder // of catalog frames
 	pending []*record
-	lane    map[*Message]int  // of the pending messages' octets
-	began   time.Time         // of the oldest pending record
-	twins   map[uint32]*twins // by mailbox
-	added   int64             // octets added to segments
-	hold    bool              // commit only when told to, and seal nothing
-	err     error
+
+	pendingSize int               // octets that the pending records have at most
+	lane        map[*Message]int  // of the pending messages' octets
+	began       time.Time         // of the oldest pending record
+	twins       map[uint32]*twins // by mailbox
+	added       int64             // octets added to segments
+	hold        bool              // commit only when told to, and seal nothing
+	err         error
 }
 
 // Create makes a new archive in dir, which must be missing or empty, and locks it.
@@ -243,6 +245,7 @@ func (w *Writer) note(r *record) error {
 		w.began = w.opts.Now()
 	}
 	w.pending = append(w.pending, r)
+	w.pendingSize += r.sizeBound()
 	return nil
 }
 

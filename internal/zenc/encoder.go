@@ -40,7 +40,7 @@ const (
 // ErrFrameTooLong says that more than about 4 GiB were written into one frame.
 var ErrFrameTooLong = errors.New("frame of more than 4 GiB")
 
-// Encoder compresses one frame after the other. Memory: the window and 16 MiB, as far as frames fill it, and 6 MiB.
+// Encoder compresses one frame after the other. Memory: the window and 16 MiB, as far as frames fill it, and 10 MiB.
 // It is not safe for several goroutines.
 type Encoder struct {
 	w       io.Writer
