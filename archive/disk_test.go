@@ -16,7 +16,8 @@ import (
 
 // disk is a model of what is on a disk beneath a directory while what was written is still in memory. After a power cut there
 // is what was synced; of the rest there may be anything: files in another order than they were written, names that are
-// missing or still the old ones, blocks that are old, zero or garbage, files cut short.
+// missing or still the old ones, files cut short, blocks behind their old end that are old, zero or garbage; of what was
+// written over in place blocks are the old or the new ones.
 type disk struct {
 	root    string
 	forget  func(s durable.Step) bool // sees every step and says which syncs this disk loses; nil: none
@@ -32,7 +33,11 @@ type disk struct {
 type inode struct {
 	dir    bool
 	synced []byte // what a sync of the file has made certain
+	kept   int    // of these, octets that have never been cut off since: they are old or new, and nothing else
 }
+
+// sync makes certain what a file holds now.
+func (n *inode) sync(data []byte) { n.synced, n.kept = data, len(data) }
 
 // change is a name made, moved or removed.
 type change struct {
@@ -51,7 +56,9 @@ func newDisk(t *testing.T, root string) *disk {
 		}
 		node := &inode{dir: e.IsDir()}
 		if !node.dir {
-			node.synced, err = os.ReadFile(path)
+			var data []byte
+			data, err = os.ReadFile(path)
+			node.sync(data)
 		}
 		d.live[path], d.sure[path] = node, node
 		return err
@@ -102,9 +109,16 @@ func (d *disk) note(s durable.Step) (err error) {
 			d.promised = data
 		}
 		if !forgotten {
-			d.live[s.Path].synced = data
+			d.live[s.Path].sync(data)
 		}
 		return err
+	case durable.OpTruncate:
+		info, err := os.Stat(s.Path)
+		if err != nil {
+			return err
+		}
+		node := d.live[s.Path]
+		node.kept = min(node.kept, int(info.Size()))
 	case durable.OpSyncDir:
 		if !forgotten {
 			d.syncDir(s.Path)
@@ -174,14 +188,14 @@ func (d *disk) cut(rng *rand.Rand) (promised []byte, err error) {
 		if !ok {
 			now = node.synced // it has lost its name to another file
 		}
-		err = errors.Join(err, os.WriteFile(path, tear(node.synced, now, rng), 0o600))
+		err = errors.Join(err, os.WriteFile(path, tear(node, now, rng), 0o600))
 	}
 	return d.promised, err
 }
 
 // tear is what a file may hold that was once synced and has changed since.
-func tear(synced, now []byte, rng *rand.Rand) []byte {
-	same := 0
+func tear(node *inode, now []byte, rng *rand.Rand) []byte {
+	synced, same := node.synced, 0
 	for same < min(len(synced), len(now)) && synced[same] == now[same] {
 		same++
 	}
@@ -195,11 +209,20 @@ func tear(synced, now []byte, rng *rand.Rand) []byte {
 	case 1:
 		size = len(synced)
 	}
+	size = max(size, node.kept)
 	data := make([]byte, size)
 	copy(data, now)
 	block := []int{37, 128, 512, 4096}[rng.IntN(4)]
-	for at := same; at < size; at += block {
-		part := data[at:min(at+block, size)]
+	for at, end := same, 0; at < size; at = end {
+		end = min(at+block, size)
+		if at < node.kept {
+			end = min(end, node.kept)
+			if rng.IntN(4) == 0 {
+				copy(data[at:end], synced[at:])
+			}
+			continue
+		}
+		part := data[at:end]
 		switch rng.IntN(8) {
 		case 0:
 			clear(part)

@@ -227,7 +227,10 @@ func recordFrames(t *testing.T, path string) []int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var list []int64
+	return recordFramesIn(data)
+}
+
+func recordFramesIn(data []byte) (list []int64) {
 	for at := 0; ; at++ {
 		i := bytes.Index(data[at:], []byte{0x5A, 0x2A, 0x4D, 0x18})
 		if i < 0 {

@@ -43,6 +43,7 @@ func lazy(s durable.Step, done bool) error {
 type scenario struct {
 	name  string
 	base  func(dir string) error                 // makes what is there before; nil: nothing
+	hurt  bool                                   // what is there before is damaged
 	run   func(dir string, fs *durable.FS) error // the same again goes on where it was broken off
 	check func(dir string, want []string) error  // what must hold when it was broken off
 	got   func(dir string) ([]string, error)     // everything there is when it has come to its end
@@ -68,6 +69,7 @@ func scenarios() []scenario {
 		{name: "run end", base: base, run: func(dir string, fs *durable.FS) error { return changesOnly(dir, fs, first) }, got: all},
 		{name: extractName, base: func(dir string) error { return ran(first[:12], 7)(dir, durable.New(lazy)) }, run: extractTree, check: wholeFiles, got: extractedLines},
 	}
+	list = append(list, mendings()...)
 	for i := range list {
 		if list[i].check == nil {
 			list[i].check = harmless
