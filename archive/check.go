@@ -56,14 +56,15 @@ func sumSection(r io.ReaderAt, offset, length int64) (Sum, error) {
 }
 
 // checkFrame decompresses a frame and compares the SHA-256 of each message in it. The messages are
-// sorted by place. damaged is called for each message whose octets are not what they were. The error says
-// what is wrong with the frame as a whole.
+// sorted by place. damaged is called for each message whose octets are not what they were. damage says
+// what is wrong with the frame as a whole; err is one of reading, after which nothing is known of it.
 func checkFrame(
 	ctx context.Context, r io.ReaderAt, dec *zstd.Decoder, f frameInfo, msgs []*Message, damaged func(*Message, error),
-) error {
+) (damage, err error) {
 	slices.SortFunc(msgs, func(a, b *Message) int { return cmp.Compare(a.Place.Pos, b.Place.Pos) })
-	if err := dec.Reset(io.NewSectionReader(r, f.offset, f.length)); err != nil {
-		return fmt.Errorf("decompress frame: %w", err)
+	file := &watched{r: io.NewSectionReader(r, f.offset, f.length)}
+	if err := dec.Reset(file); err != nil {
+		return file.tell(fmt.Errorf("decompress frame: %w", err))
 	}
 	// One octet more than there should be, to notice it.
 	in := io.LimitReader(interruptible{ctx, dec}, f.plain+1)
@@ -75,6 +76,9 @@ func checkFrame(
 			if pos, err = checkMessage(in, m, pos); err == nil {
 				continue
 			}
+			if file.err != nil {
+				return file.tell(nil)
+			}
 			if !errors.Is(err, errWrongSum) {
 				broken = err
 			}
@@ -82,23 +86,23 @@ func checkFrame(
 		damaged(m, cmp.Or(broken, errWrongSum))
 	}
 	if broken != nil {
-		return broken
+		return broken, nil
 	}
 	rest, err := io.Copy(io.Discard, in)
 	if err != nil {
-		return fmt.Errorf("decompress frame: %w", err)
+		return file.tell(fmt.Errorf("decompress frame: %w", err))
 	}
 	if pos+rest != f.plain {
-		return fmt.Errorf("it has %d octets or more, the catalog says %d", pos+rest, f.plain)
+		return fmt.Errorf("it has %d octets or more, the catalog says %d", pos+rest, f.plain), nil
 	}
 	sum, err := sumSection(r, f.offset, f.length)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if sum != f.sum {
-		return errors.New("the SHA-256 of the frame is another one")
+		return errors.New("the SHA-256 of the frame is another one"), nil
 	}
-	return nil
+	return nil, nil
 }
 
 var (

@@ -55,6 +55,14 @@ func (w *watched) reason(err error) error {
 	return broken("decompress: %w", err)
 }
 
+// tell returns the error of reading if there was one, else what it is given as damage.
+func (w *watched) tell(found error) (damage, err error) {
+	if w.err != nil {
+		return nil, fmt.Errorf("read: %w", w.err)
+	}
+	return found, nil
+}
+
 // interruptible ends a long read when its context ends.
 type interruptible struct {
 	ctx context.Context //nolint:containedctx // lives as long as one read

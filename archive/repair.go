@@ -258,8 +258,9 @@ func (p *repairer) rescue(ctx context.Context, f io.ReaderAt, msgs []*Message, i
 		return fmt.Errorf("start decompression: %w", err)
 	}
 	defer dec.Close()
-	if err := dec.Reset(io.NewSectionReader(f, info.offset, info.length)); err != nil {
-		return nil //nolint:nilerr // nothing of it can be read
+	file := &watched{r: io.NewSectionReader(f, info.offset, info.length)}
+	if err := dec.Reset(file); err != nil {
+		return file.err // nil: nothing of it is of use
 	}
 	in := interruptible{ctx, dec}
 	body := spool.New(p.w.SpoolDir())
@@ -277,7 +278,7 @@ func (p *repairer) rescue(ctx context.Context, f io.ReaderAt, msgs []*Message, i
 			_, err = io.CopyN(body, in, msg.Size)
 		}
 		if err != nil {
-			return errors.Join(ctx.Err(), body.Err()) // the rest cannot be read
+			return errors.Join(ctx.Err(), body.Err(), file.err) // nil: the rest is of no use
 		}
 		pos = msg.Place.Pos + msg.Size
 		if Sum(body.Sum()) != msg.Sum {

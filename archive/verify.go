@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -41,7 +42,7 @@ type Damaged struct {
 // Verify reads everything there is and compares: every frame with its checksum, every message with its
 // SHA-256, the catalog with the segments, sealed segments with SHA256SUMS. It goes on after damage and names
 // all it finds. progress, which may be nil, gets the compressed octets done and in all, from several goroutines.
-// An error means that the check itself did not come to its end.
+// An error means that the check itself did not come to its end: what cannot be read is not called damaged.
 func Verify(ctx context.Context, dir string, options *Options, progress func(done, total int64)) (*VerifyResult, error) {
 	info, err := readInfo(dir)
 	if err != nil {
@@ -181,42 +182,56 @@ func (v *verifier) checkSegments(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	var open []*os.File
-	defer func() {
-		for _, f := range open {
-			_ = f.Close() // was only read
-		}
-	}()
+	var openErr error
 	for _, s := range v.segments {
-		f, err := os.Open(filepath.Join(v.dir, segmentName(s.number)))
+		f, err := openFile(v.dir, segmentName(s.number))
 		if err != nil {
-			v.lost(s, &DamageError{File: segmentName(s.number), Offset: -1, Reason: err.Error()})
+			if openErr = v.lost(s, err); openErr != nil {
+				break
+			}
 			continue
 		}
-		open = append(open, f)
 		v.result.Segments++
-		group.Go(func() error { return v.checkFile(ctx, s, f) })
+		v.result.Frames += len(s.frames)
+		checks := []func() error{func() error { return v.checkFile(ctx, s, f) }}
 		for _, frame := range s.frames {
-			v.result.Frames++
-			group.Go(func() error { return v.checkFrame(ctx, s, frame, f) })
+			checks = append(checks, func() error { return v.checkFrame(ctx, s, frame, f) })
+		}
+		var left atomic.Int32          // the last check closes the file, so that few are open at a time
+		left.Store(int32(len(checks))) //nolint:gosec // bounded by the segment's length
+		for _, check := range checks {
+			group.Go(func() error {
+				err := check()
+				if left.Add(-1) == 0 {
+					_ = f.Close() // was only read
+				}
+				return err
+			})
 		}
 	}
-	if err := group.Wait(); err != nil {
+	if err := cmp.Or(openErr, group.Wait()); err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
 	return nil
 }
 
-// lost reports a segment that is not there.
-func (v *verifier) lost(s *segmentInfo, err error) {
-	v.problem(err)
+// lost reports a segment that is not there. A segment that is there and cannot be opened is not lost.
+func (v *verifier) lost(s *segmentInfo, err error) error {
+	if err := v.damage(err); err != nil {
+		return err
+	}
 	v.hurtSegment(s)
+	v.mu.Lock()
 	for _, frame := range s.frames {
 		v.hurtFrames = append(v.hurtFrames, Place{Segment: s.number, Frame: frame.offset})
+	}
+	v.mu.Unlock()
+	for _, frame := range s.frames {
 		for _, m := range v.byFrame[Place{Segment: s.number, Frame: frame.offset}] {
 			v.damaged(m, err)
 		}
 	}
+	return nil
 }
 
 // checkFile compares a segment's length and its seal with the catalog.
@@ -236,7 +251,7 @@ func (v *verifier) checkFile(ctx context.Context, s *segmentInfo, f *os.File) er
 	if s.sealed {
 		switch ok, err := hasEnd(f, s, info.Size()); {
 		case err != nil:
-			v.problem(&DamageError{File: name, Offset: s.end, Reason: err.Error()})
+			return fmt.Errorf("read %s: %w", name, err)
 		case !ok:
 			v.hurtSegment(s)
 			v.problem(&DamageError{File: name, Offset: s.end, Reason: "no end of the tar and seek table as they should be"})
@@ -252,8 +267,7 @@ func (v *verifier) checkFile(ctx context.Context, s *segmentInfo, f *os.File) er
 		if _, err := io.Copy(h, interruptible{ctx, f}); ctx.Err() != nil {
 			return ctx.Err()
 		} else if err != nil {
-			v.hurtSegment(s)
-			v.problem(&DamageError{File: name, Offset: -1, Reason: err.Error()})
+			return fmt.Errorf("read %s: %w", name, err)
 		} else if Sum(h.Sum(nil)) != s.sum {
 			v.hurtSegment(s)
 			v.problem(&DamageError{File: name, Offset: -1, Reason: "its SHA-256 is not the one it was sealed with"})
@@ -272,7 +286,7 @@ func (v *verifier) hurtSegment(s *segmentInfo) {
 }
 
 // checkFrame decompresses one frame and compares the messages in it.
-func (v *verifier) checkFrame(ctx context.Context, s *segmentInfo, frame frameInfo, f *os.File) error {
+func (v *verifier) checkFrame(ctx context.Context, s *segmentInfo, frame frameInfo, f io.ReaderAt) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -287,7 +301,7 @@ func (v *verifier) checkFrame(ctx context.Context, s *segmentInfo, frame frameIn
 		octets += m.Size
 	}
 	hurt := false
-	err = checkFrame(ctx, f, dec, frame, msgs, func(m *Message, err error) {
+	damage, err := checkFrame(ctx, f, dec, frame, msgs, func(m *Message, err error) {
 		hurt = true
 		v.damaged(m, err)
 	})
@@ -295,10 +309,13 @@ func (v *verifier) checkFrame(ctx context.Context, s *segmentInfo, frame frameIn
 		return ctx.Err()
 	}
 	if err != nil {
-		v.problem(&DamageError{File: segmentName(s.number), Offset: frame.offset, Reason: err.Error()})
+		return fmt.Errorf("read %s: %w", segmentName(s.number), err)
+	}
+	if damage != nil {
+		v.problem(&DamageError{File: segmentName(s.number), Offset: frame.offset, Reason: damage.Error()})
 	}
 	v.mu.Lock()
-	if err != nil || hurt {
+	if damage != nil || hurt {
 		v.hurtFrames = append(v.hurtFrames, Place{Segment: s.number, Frame: frame.offset})
 	}
 	v.result.Octets += octets
@@ -313,8 +330,11 @@ func (v *verifier) checkFrame(ctx context.Context, s *segmentInfo, frame frameIn
 // checkCopies compares the records' copies in the segments with the catalog, octet for octet.
 func (v *verifier) checkCopies(findings []finding) error {
 	catalog, err := os.Open(filepath.Join(v.dir, catalogFile))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil // reported already
+	}
+	if err != nil {
+		return fmt.Errorf("read catalog: %w", err)
 	}
 	defer func() { _ = catalog.Close() }()
 	info, err := catalog.Stat()
@@ -328,6 +348,9 @@ func (v *verifier) checkCopies(findings []finding) error {
 	defer dec.Close()
 	for offset := int64(0); ; {
 		f, commit, err := peekCommit(catalog, dec, offset, info.Size())
+		if err != nil && !isContent(err) {
+			return fmt.Errorf("read catalog: %w", err)
+		}
 		if err != nil || commit.N > v.commits-uint64(len(findings)) {
 			break // the end, or where the catalog is damaged
 		}
@@ -336,7 +359,9 @@ func (v *verifier) checkCopies(findings []finding) error {
 			return fmt.Errorf("read catalog: %w", err)
 		}
 		if commit.Segment > 0 {
-			v.checkCopy(commit, packed, offset)
+			if err := v.checkCopy(commit, packed, offset); err != nil {
+				return err
+			}
 		}
 		offset += f.length
 	}
@@ -344,7 +369,7 @@ func (v *verifier) checkCopies(findings []finding) error {
 }
 
 // checkCopy compares the copy of one commit's records with its frame in the catalog.
-func (v *verifier) checkCopy(commit *record, packed []byte, offset int64) {
+func (v *verifier) checkCopy(commit *record, packed []byte, offset int64) error {
 	want := skippableFrame(recordMagic, packed)
 	got := make([]byte, len(want))
 	name := segmentName(commit.Segment)
@@ -353,16 +378,21 @@ func (v *verifier) checkCopy(commit *record, packed []byte, offset int64) {
 		_, err = f.ReadAt(got, commit.Offset)
 		_ = f.Close()
 	}
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
 	if err == nil && bytes.Equal(got, want) {
-		return
+		return nil
 	}
 	v.hurtCopies = append(v.hurtCopies, hurtCopy{
 		segment: commit.Segment, offset: commit.Offset, catalogOffset: offset, length: int64(len(packed)),
 	})
-	if !errors.Is(err, os.ErrNotExist) { // a missing segment is reported already
+	if !missing { // that is reported already
 		v.problem(&DamageError{File: name, Offset: commit.Offset, Reason: fmt.Sprintf(
 			"the copy of the records of commit %d is not what the catalog has", commit.N)})
 	}
+	return nil
 }
 
 // readSums reads the lines of SHA256SUMS.
