@@ -313,6 +313,10 @@ func (c *Catalog) applyState(r *record) error {
 	if m == nil || r.Epoch == 0 || int(r.Epoch) > len(m.Epochs) {
 		return fmt.Errorf("unknown mailbox %d or epoch %d", r.Mailbox, r.Epoch)
 	}
+	if r.Time == nil { // a rebuild has found that something is lost
+		m.Epochs[r.Epoch-1].State = nil
+		return nil
+	}
 	c.endAwaiting(r.Mailbox, r.Epoch)
 	m.Epochs[r.Epoch-1].copied = true
 	m.Epochs[r.Epoch-1].State = &State{

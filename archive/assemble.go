@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -86,8 +87,45 @@ func (b *rebuilder) assemble(ctx context.Context, out io.Writer, extra map[uint6
 	if err := a.fill(units, math.MaxUint64); err != nil {
 		return nil, err
 	}
+	if err := a.forgetStates(); err != nil {
+		return nil, err
+	}
 	a.sum = Sum(hash.Sum(nil))
 	return a, nil
+}
+
+// forgetStates ends a catalog from which something is lost: no epoch counts as copied whole any more, whatever commits said
+// that still relied on what is lost.
+func (a *assembly) forgetStates() error {
+	a.unknown.Octets += a.dropped
+	for n := range a.b.sums {
+		if int(n) > len(a.c.segments) {
+			a.unknown.Ends++
+		}
+	}
+	if a.unknown == (Unknown{}) {
+		return nil
+	}
+	var list []*record
+	for _, m := range a.c.mailboxes {
+		for _, e := range m.Epochs {
+			if e.State != nil {
+				list = append(list, &record{T: recState, Mailbox: m.ID, Epoch: e.N})
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	if err := a.begin(a.c.commits + 1); err != nil {
+		return err
+	}
+	for _, r := range list {
+		if err := a.say(r); err != nil {
+			return err
+		}
+	}
+	return a.end()
 }
 
 // written counts octets on their way to a file.
@@ -107,7 +145,12 @@ func (a *assembly) fill(units []unit, next uint64) error {
 		}
 		groups[len(groups)-1] = append(groups[len(groups)-1], u)
 	}
-	if next == math.MaxUint64 {
+	if next == math.MaxUint64 { // how many there were, only their traces say
+		for _, u := range units {
+			if u.torn {
+				a.unknown.Ends++
+			}
+		}
 		next = a.c.commits + 1 + uint64(len(groups))
 	}
 	if next > a.c.commits+1+maxLostCommits+uint64(len(groups)) {
@@ -151,7 +194,13 @@ func (a *assembly) make(group []unit) error {
 		return err
 	}
 	a.made++
-	if len(group) == 0 {
+	has := func(kind unitKind) bool {
+		return slices.ContainsFunc(group, func(u unit) bool { return u.kind == kind })
+	}
+	switch {
+	case has(unitFrame):
+		a.unknown.Remade++
+	case !has(unitSeal):
 		a.unknown.Commits++
 	}
 	return a.end()

@@ -41,7 +41,9 @@ type RebuildResult struct {
 
 // Unknown counts what the commits made anew do not know any more.
 type Unknown struct {
-	Commits     int // of which nothing at all was found, seals among them
+	Commits     int // lost with their mail; a seal is not counted
+	Ends        int // segments that are missing or have no end, so that nobody knows whether commits are lost with it
+	Remade      int // commits made from mail alone: changes of flags, and what has left the server, are lost
 	Messages    int // made from the names of their files: the zone of INTERNALDATE and later flag changes are lost
 	Letters     int // keyword letters of mailboxes whose keyword is lost
 	Links       int // whose target is lost: the next export fetches them again

@@ -29,7 +29,8 @@ type salvage struct {
 	claimed map[uint32][]span
 	units   []unit
 	hints   hints
-	treed   bool // the hints that only the tar has are read
+	treed   bool  // the hints that only the tar has are read
+	dropped int64 // octets at the end of an open segment that may have been a commit
 }
 
 // source is where a commit's frame of the catalog lies.
@@ -42,6 +43,7 @@ type source struct {
 // unit is something in a segment that no known commit accounts for.
 type unit struct {
 	kind unitKind
+	torn bool // of a seal: the segment does not end as a sealed one should
 	rawFrame
 	segment uint32
 }
@@ -338,11 +340,14 @@ func (s *salvage) searchGaps(ctx context.Context, n uint32, last bool) error {
 		s.units = s.units[:tail] // the rest of an unfinished commit
 	case !g.sealed: // what ends a segment that is sealed, or the rest of an unfinished commit
 		for len(s.units) > tail && s.units[len(s.units)-1].kind == unitJunk {
+			if !sealed {
+				s.dropped += s.units[len(s.units)-1].length
+			}
 			s.units = s.units[:len(s.units)-1]
 		}
 	}
 	if sealed && !s.hints.sealed[n] {
-		s.units = append(s.units, unit{kind: unitSeal, segment: n, rawFrame: rawFrame{offset: g.size}})
+		s.units = append(s.units, unit{kind: unitSeal, torn: !g.sealed, segment: n, rawFrame: rawFrame{offset: g.size}})
 	}
 	return nil
 }

@@ -22,8 +22,9 @@ func rebuildCommand() *cli.Command {
 			"readable in the old catalog, and where both are lost from the mail itself; makes archive.json if\n" +
 			"that is lost, and renews SHA256SUMS and README.txt. Mostly nothing at all is lost; what is, is said.\n" +
 			"The old catalog stays beside the new one as catalog.jsonl.zst.old-1. Segments are not changed:\n" +
-			"mailark verify --repair does that. Exit code 0 when the catalog is whole again, 3 when something it\n" +
-			"said cannot be known again, 7 when the segments are damaged too.",
+			"mailark verify --repair does that. Exit code 0 when the catalog is whole again, 3 when mail is lost or\n" +
+			"something the catalog said cannot be known again (no mailbox counts as copied whole then, and\n" +
+			"mailark-export is to be run again), 7 when the segments are damaged too.",
 		Sections: []cli.Section{{Title: "Flags", Flags: fs}},
 		Run: func(ctx context.Context, con *cli.Console, args []string) (int, error) {
 			bar := con.NewProgress(quiet)
@@ -55,7 +56,7 @@ func rebuildExit(r *archive.RebuildResult) int {
 	switch {
 	case r.Damage != nil:
 		return cli.ExitDifference
-	case len(unknown(&r.Unknown)) > 0:
+	case r.Unknown != (archive.Unknown{}):
 		return cli.ExitPartial
 	}
 	return cli.ExitComplete
@@ -67,7 +68,7 @@ func printRebuild(out *cli.Printer, dir string, r *archive.RebuildResult) {
 	}
 	switch {
 	case r.Unchanged:
-		out.Linef("the catalog is fine: %s, nothing was changed", counted(r.Messages, "message", "messages"))
+		out.Linef("the catalog is fine: %s; it was not changed", counted(r.Messages, "message", "messages"))
 	default:
 		out.Linef("%s in the catalog now", counted(r.Messages, "message", "messages"))
 		out.Linef("%s from the segments, %s from the old catalog, %s made anew",
@@ -75,6 +76,9 @@ func printRebuild(out *cli.Printer, dir string, r *archive.RebuildResult) {
 	}
 	if r.OldCatalog != "" {
 		out.Linef("the old catalog is kept as %s", r.OldCatalog)
+	}
+	for _, line := range lost(&r.Unknown) {
+		out.Linef("%s", line)
 	}
 	for _, line := range unknown(&r.Unknown) {
 		out.Linef("not known any more: %s", line)
@@ -85,9 +89,27 @@ func printRebuild(out *cli.Printer, dir string, r *archive.RebuildResult) {
 	if r.Damage != nil || r.Unknown.Octets > 0 {
 		out.Linef("now run: mailark verify --repair %s", dir)
 	}
-	if len(unknown(&r.Unknown)) > 0 {
-		out.Linef("the next mailark-export fetches what is missing, if the server still has it")
+	if r.Unknown != (archive.Unknown{}) {
+		out.Linef("no mailbox counts as copied whole until the next mailark-export, which fetches what is missing," +
+			" if the server still has it")
 	}
+}
+
+// lost says in words what the segments do not hold any more.
+func lost(u *archive.Unknown) []string {
+	var lines []string
+	switch {
+	case u.Commits == 1:
+		lines = append(lines, "1 commit is lost: its mail is not in the archive any more; run mailark-export again")
+	case u.Commits > 1:
+		lines = append(lines, humane.Count(u.Commits)+
+			" commits are lost: their mail is not in the archive any more; run mailark-export again")
+	}
+	if u.Ends > 0 {
+		lines = append(lines, counted(u.Ends, "segment", "segments")+
+			" without an end: whether mail is lost with it is not known; run mailark-export again")
+	}
+	return lines
 }
 
 // unknown says in words what the commits made anew do not know.
@@ -100,6 +122,7 @@ func unknown(u *archive.Unknown) []string {
 	}{
 		{u.Messages, "message", "messages", " known by the name of the file: the zone of the date (it is in UTC now), keywords without a" +
 			" letter, later changes of flags, and whether it has left the server"},
+		{u.Remade, "commit", "commits", " made anew from the mail alone: changes of flags, and what has left the server"},
 		{u.Letters, "keyword", "keywords", ": the letter in file names is left"},
 		{u.Links, "message", "messages", " whose octets were stored with another one that is lost"},
 		{u.Mailboxes, "mailbox", "mailboxes", " known by the directory: attributes and role, the name on the wire"},
@@ -131,10 +154,11 @@ func rebuildJSON(out *cli.Printer, r *archive.RebuildResult) {
 		FromSegments int      `json:"from_segments"`
 		FromCatalog  int      `json:"from_catalog"`
 		Made         int      `json:"made"`
+		Lost         []string `json:"lost"`
 		Unknown      []string `json:"unknown"`
 		Damage       string   `json:"damage,omitempty"`
 	}{
 		"result", r.Unchanged, r.OldCatalog, r.MadeInfo, r.Messages, r.FromSegments, r.FromCatalog, r.Made,
-		append([]string{}, unknown(&r.Unknown)...), damage,
+		append([]string{}, lost(&r.Unknown)...), append([]string{}, unknown(&r.Unknown)...), damage,
 	})
 }

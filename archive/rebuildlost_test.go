@@ -1,0 +1,94 @@
+package archive_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"mailark/archive"
+)
+
+// noStates makes sure that no epoch counts as copied whole.
+func noStates(t *testing.T, what, dir string) {
+	t.Helper()
+	r, err := archive.Open(dir, nil)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	defer func() { _ = r.Close() }()
+	for _, m := range r.Mailboxes() {
+		for _, e := range m.Epochs {
+			if e.State != nil {
+				t.Errorf("%s: epoch %d of %q still counts as copied whole", what, e.N, m.Name())
+			}
+		}
+	}
+}
+
+// TestRebuildSaysWhatIsLost loses the catalog and a part of a segment, or a whole one: the rebuild says that commits are lost,
+// and no mailbox counts as copied whole, also after it has been read again, rebuilt again and repaired.
+func TestRebuildSaysWhatIsLost(t *testing.T) {
+	base, list := threeRuns(t)
+	names, err := filepath.Glob(filepath.Join(base, "segments", "*"))
+	if err != nil || len(names) < 3 {
+		t.Fatal(names, err)
+	}
+	for i, name := range names {
+		for part := range int64(4) {
+			dir := copyDir(t, base)
+			path := filepath.Join(dir, "segments", filepath.Base(name))
+			what := filepath.Base(name) + " removed"
+			switch {
+			case part > 0:
+				what = filepath.Base(name) + " cut"
+				truncate(t, path, fileSize(t, path)*part/4)
+			case i == len(names)-1:
+				continue // it was not sealed: no file says that it was there
+			default:
+				err = os.Remove(path)
+			}
+			if err := errors.Join(err, os.Remove(filepath.Join(dir, catalogName))); err != nil {
+				t.Fatal(err)
+			}
+			res := rebuild(t, dir)
+			if u := res.Unknown; u.Commits+u.Ends == 0 && u.Octets == 0 {
+				t.Errorf("%s at %d/4: %+v", what, part, res)
+			}
+			noStates(t, what, dir)
+			if again := rebuild(t, dir); !again.Unchanged && again.Damage == nil {
+				t.Errorf("%s: rebuilt again: %+v", what, again)
+			}
+			lostAgain(t, what, dir)
+			repair(t, what, dir)
+			noStates(t, what+", repaired", dir)
+			if i < len(names)-1 { // else the repair has cut off the end, and what is left is the archive of an earlier day
+				lostAgain(t, what+", repaired", dir)
+				repair(t, what, dir)
+			}
+			if _, err := export(dir, nil, list, 8); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			verifyClean(t, dir)
+			got := loose(t, contents(t, dir))
+			for _, l := range loose(t, expected(list)) {
+				if !slices.Contains(got, l) {
+					t.Errorf("%s: missing after the next run: %s", what, l)
+				}
+			}
+			_ = os.RemoveAll(dir)
+		}
+	}
+}
+
+func lostAgain(t *testing.T, what, dir string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(dir, catalogName)); err != nil {
+		t.Fatal(err)
+	}
+	if res := rebuild(t, dir); res.Unknown == (archive.Unknown{}) {
+		t.Errorf("%s: lost again: %+v", what, res)
+	}
+	noStates(t, what+", lost again", dir)
+}
