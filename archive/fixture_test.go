@@ -85,17 +85,30 @@ func TestFixtureGoesOn(t *testing.T) {
 	}
 }
 
-// TestFixtureRebuilds loses the catalog of the archive of version 1, and has it made anew.
+// TestFixtureRebuilds loses the catalog of the archive of version 1, and has it made anew. Only the commit of the later
+// version has no copy in a segment; so no epoch counts as copied whole until the next export.
 func TestFixtureRebuilds(t *testing.T) {
 	dir := copyDir(t, filepath.Join(fixture, "archive"))
 	if err := os.Remove(filepath.Join(dir, "catalog.jsonl.zst")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := archive.Rebuild(t.Context(), dir, options(nil), archive.RebuildOptions{}); err != nil {
-		t.Fatal(err)
+	res, err := archive.Rebuild(t.Context(), dir, options(nil), archive.RebuildOptions{})
+	if err != nil || res.Unknown.Commits != 1 || res.Damage != nil {
+		t.Fatalf("%+v, %v", res, err)
 	}
 	verifyClean(t, dir)
-	compare(t, "rebuilt", strings.Split(describe(t, dir), "\n"), strings.Split(describe(t, filepath.Join(fixture, "archive")), "\n"))
+	compare(t, "rebuilt", withoutState(describe(t, dir)), withoutState(describe(t, filepath.Join(fixture, "archive"))))
+}
+
+// withoutState is a description without what the server said of epochs, and without what the mailboxes hold.
+func withoutState(description string) []string {
+	var lines []string
+	for l := range strings.SplitSeq(description, "\n") {
+		if l, _, _ = strings.Cut(l, " state "); !strings.Contains(l, " holds [") {
+			lines = append(lines, l)
+		}
+	}
+	return lines
 }
 
 // TestFixtureWithoutUs reads the archive of version 1 with zstd and tar.
