@@ -2,6 +2,7 @@ package archive_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"mailark/archive"
+	"mailark/internal/durable"
 )
 
 // TestRepairAsksForMissingSegments: without being told so, a repair gives up no missing segment, and never all of them with
@@ -141,4 +143,38 @@ func TestRepairLooksFirst(t *testing.T) {
 	if !maps.Equal(before, tree(t, dir)) {
 		t.Error("something was changed")
 	}
+}
+
+// TestTakeBackCrash dies before and after every durable step of a repair that takes mail back; the next one ends it.
+func TestTakeBackCrash(t *testing.T) {
+	base, _ := runs(t, 10, 20, 45)
+	want := contents(t, base)
+	path := filepath.Join("segments", "000001.tar.zst")
+	octets, err := os.ReadFile(filepath.Join(base, path))
+	if err := errors.Join(err, os.Remove(filepath.Join(base, path))); err != nil {
+		t.Fatal(err)
+	}
+	repair(t, "given up", base)
+	path = filepath.Join(base, path)
+	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, octets, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	count := durable.New(func(durable.Step, bool) error { return nil })
+	if _, err := archive.Repair(t.Context(), copyDir(t, base), options(count), archive.RepairOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= count.Steps(); n++ {
+		for _, after := range []bool{false, true} {
+			what := fmt.Sprintf("step %d, after %v", n, after)
+			dir := copyDir(t, base)
+			_, _ = archive.Repair(t.Context(), dir, options(durable.New(killAt(n, after))), archive.RepairOptions{})
+			repair(t, what, dir)
+			if res := verifyClean(t, dir); len(res.Awaited)+len(res.Lost) > 0 {
+				t.Errorf("%s: awaited %v, lost %v", what, res.Awaited, res.Lost)
+			}
+			compare(t, what, contents(t, dir), want)
+			_ = os.RemoveAll(dir)
+		}
+	}
+	t.Logf("%d steps", count.Steps())
 }
