@@ -44,6 +44,23 @@ func (e *DamageError) Error() string {
 	return fmt.Sprintf("%s is damaged at octet %d: %s", e.File, e.Offset, e.Reason)
 }
 
+// MissingError says that segments, or their directory, are not there (exit code 7). It is a *DamageError.
+type MissingError struct {
+	Files     []string // paths relative to the archive
+	CanGiveUp bool     // RepairOptions.GiveUpMissing would give them up
+}
+
+func (e *MissingError) Error() string {
+	if len(e.Files) > 1 {
+		return fmt.Sprintf("%s and %d more are missing", e.Files[0], len(e.Files)-1)
+	}
+	return e.Files[0] + " is missing"
+}
+
+func (e *MissingError) Unwrap() error {
+	return &DamageError{File: e.Files[0], Offset: -1, Reason: "it is missing"}
+}
+
 // SpaceError says that the disk, or the user's share of it, is full (exit code 13). Everything committed is safe, and the
 // next run goes on from there.
 type SpaceError struct {

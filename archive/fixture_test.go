@@ -269,7 +269,7 @@ func fixtureAccount(t *testing.T, dir string) {
 
 	later(t, dir)
 	damageFrame(t, dir)
-	_, err = archive.Repair(t.Context(), dir, options(nil), nil)
+	_, err = archive.Repair(t.Context(), dir, options(nil), archive.RepairOptions{})
 	must(err)
 	_, err = export(dir, nil, list, 8)
 	must(err)

@@ -70,7 +70,7 @@ func TestUnreadableSegment(t *testing.T) {
 			continue // it has no length, so repair would write to it
 		}
 		before := fmt.Sprint(os.ReadDir(filepath.Join(dir, "segments")))
-		if _, err = archive.Repair(t.Context(), dir, options(nil), nil); err == nil || errors.As(err, &damage) {
+		if _, err = archive.Repair(t.Context(), dir, options(nil), archive.RepairOptions{}); err == nil || errors.As(err, &damage) {
 			t.Errorf("%s: repair: %v", name, err)
 		}
 		if after := fmt.Sprint(os.ReadDir(filepath.Join(dir, "segments"))); after != before {

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -71,5 +73,26 @@ func TestReadErrorIsNoDamage(t *testing.T) {
 	err := v.checkFrame(context.Background(), &segmentInfo{number: 1}, info, bytes.NewReader(hurt))
 	if err != nil || len(v.hurtFrames) != 1 || !strings.Contains(v.result.Problems[0].Error(), "damaged") {
 		t.Errorf("damaged: %v, %+v", err, v.result)
+	}
+}
+
+// TestNeverAsideIfWhole: a frame that was read wrongly once, by a fault of memory or of a cable, is not put aside.
+func TestNeverAsideIfWhole(t *testing.T) {
+	packed, info, _ := frameOfMail(t)
+	for _, hurt := range []bool{false, true} {
+		p := &repairer{dir: t.TempDir(), w: &Writer{Catalog: newCatalog(Info{})}}
+		p.w.segment(1).frames = []frameInfo{info}
+		p.v = &verifier{hurtFrames: []Place{{Segment: 1}}}
+		path := filepath.Join(p.dir, segmentName(1))
+		octets := slices.Clone(packed)
+		if hurt {
+			octets[len(octets)/2] ^= 1
+		}
+		if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, octets, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.compareHurt(); (err == nil) != hurt {
+			t.Errorf("hurt %v: %v", hurt, err)
+		}
 	}
 }

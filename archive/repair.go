@@ -6,22 +6,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 
-	"mailark/internal/durable"
 	"mailark/internal/spool"
 )
 
 const damagedDir = "damaged"
 
+// RepairOptions tune a repair; the zero value is right for everyday use.
+type RepairOptions struct {
+	// GiveUpMissing: segments that are missing count as lost. Without it they may be on a disk that is not there now.
+	GiveUpMissing bool
+	// Progress, which may be nil, gets the compressed octets done and in all, from several goroutines.
+	Progress func(done, total int64)
+}
+
 // RepairResult is what Repair found and did.
 type RepairResult struct {
 	Problems []error // what was wrong; none: nothing was done
 	Frames   int     // mail frames put aside
-	Rescued  int     // messages in them that could be read, and were stored again
+	Rescued  int     // messages that could be read in them, or in frames that have come back whole, and were stored again
 	Octets   int64   // put aside, of no use to anybody
 	Copies   int     // copies of records written again from the catalog
 	Seals    int     // segments sealed anew
@@ -32,8 +36,10 @@ type RepairResult struct {
 // Repair puts aside what Verify finds damaged (FORMAT.md, "Putting aside"): messages that can still be read are stored
 // again, the octets of damaged frames are kept in damaged/, and decoders pass over their place. What is lost counts
 // as not archived, so that the next export fetches it again. After a crash, Repair goes on where it was.
-// Errors: ErrNotArchive, ErrLocked, *DamageError if the catalog is damaged, which Rebuild mends.
-func Repair(ctx context.Context, dir string, options *Options, progress func(done, total int64)) (*RepairResult, error) {
+// What cannot be read is not damaged: Repair then stops. The result is nil if an error came before anything was changed.
+// Errors: ErrNotArchive, ErrLocked, *MissingError if segments are not there, *DamageError if the catalog is damaged, which
+// Rebuild mends.
+func Repair(ctx context.Context, dir string, options *Options, how RepairOptions) (*RepairResult, error) {
 	info, err := readInfo(dir)
 	if err != nil {
 		return nil, err
@@ -42,22 +48,34 @@ func Repair(ctx context.Context, dir string, options *Options, progress func(don
 	if err != nil {
 		return nil, err
 	}
-	p := &repairer{opts: options.withDefaults(), dir: dir, progress: progress}
+	p := &repairer{opts: options.withDefaults(), dir: dir, progress: how.Progress, giveUp: how.GiveUpMissing}
 	known, err := readCatalog(dir, info)
+	if err == nil {
+		err = p.look(&known)
+	}
 	if err == nil {
 		err = p.lengthen(&known)
 	}
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return p.changed(), errors.Join(err, lock.Close())
 	}
 	if p.w, err = openLocked(dir, lock, p.opts); err != nil {
-		return nil, err
+		return p.changed(), err
 	}
+	p.wrote = true
 	err = p.run(ctx)
 	if err = errors.Join(err, p.w.Close()); err != nil {
-		return nil, fmt.Errorf("repair: %w", err)
+		return &p.result, fmt.Errorf("repair: %w", err)
 	}
 	return &p.result, nil
+}
+
+// changed is the result if anything was written.
+func (p *repairer) changed() *RepairResult {
+	if !p.wrote {
+		return nil
+	}
+	return &p.result
 }
 
 type repairer struct {
@@ -65,65 +83,18 @@ type repairer struct {
 	dir      string
 	w        *Writer
 	progress func(done, total int64)
+	giveUp   bool
+	wrote    bool
 	v        *verifier
 	extended []error
 	result   RepairResult
-}
-
-// lengthen gives segments that are missing or too short the length the catalog knows, with zeros, which the next steps
-// then find damaged.
-func (p *repairer) lengthen(c *Catalog) error {
-	for _, s := range c.segments {
-		path := filepath.Join(p.dir, segmentName(s.number))
-		want := max(s.end, s.length)
-		info, err := os.Stat(path)
-		if err == nil && info.Size() >= want {
-			continue
-		}
-		var f *durable.File
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			p.extended = append(p.extended, &DamageError{File: segmentName(s.number), Offset: -1, Reason: "it is missing"})
-			if err = p.opts.FS.Mkdir(filepath.Dir(path)); err == nil {
-				if f, err = p.opts.FS.Create(path); err == nil {
-					err = p.opts.FS.SyncDir(filepath.Dir(path))
-				}
-			}
-		case err == nil:
-			p.extended = append(p.extended, &DamageError{
-				File: segmentName(s.number), Offset: info.Size(), Reason: fmt.Sprintf("it ends there, but the catalog knows %d octets", want),
-			})
-			f, err = p.openSegment(s.number)
-		}
-		if err == nil {
-			err = errors.Join(f.Truncate(want), f.Sync())
-		}
-		if f != nil {
-			err = errors.Join(err, f.Close())
-		}
-		if err != nil {
-			return fmt.Errorf("lengthen %s: %w", segmentName(s.number), err)
-		}
-	}
-	return nil
-}
-
-// openSegment opens a segment for writing, which may be read-only; publishSeals makes it so again.
-func (p *repairer) openSegment(n uint32) (*durable.File, error) {
-	path := filepath.Join(p.dir, segmentName(n))
-	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o200 == 0 {
-		if err := p.opts.FS.Chmod(path, durable.FileMode); err != nil {
-			return nil, err
-		}
-	}
-	return p.opts.FS.Open(path)
 }
 
 func (p *repairer) run(ctx context.Context) error {
 	if err := p.verify(ctx); err != nil {
 		return err
 	}
-	steps := []func(context.Context) error{p.putAside, p.overwrite, p.copies, p.seals}
+	steps := []func(context.Context) error{p.putAside, p.takeBack, p.overwrite, p.copies, p.seals}
 	if len(p.result.Problems) == 0 {
 		steps = nil
 	}
@@ -151,7 +122,35 @@ func (p *repairer) verify(ctx context.Context) error {
 	if len(p.result.Problems) == 0 && len(p.v.result.Damaged) > 0 {
 		p.result.Problems = append(p.result.Problems, fmt.Errorf("%d messages are damaged", len(p.v.result.Damaged)))
 	}
+	return p.compareHurt()
+}
+
+// compareHurt reads damaged frames once more: octets that have the SHA-256 they were written with are never put aside.
+func (p *repairer) compareHurt() error {
+	for _, frame := range p.v.hurtFrames {
+		info, ok := p.w.frameAt(frame)
+		if !ok {
+			continue
+		}
+		now, err := p.sumOf(frame.Segment, info.offset, info.length)
+		if err != nil {
+			return err // a disk that cannot be read now may be read later, or in another machine
+		}
+		if now == info.sum {
+			return fmt.Errorf("read %s: the frame at %d was read wrongly, and rightly the next time: trust neither "+
+				"this disk nor this machine's memory", segmentName(frame.Segment), frame.Frame)
+		}
+	}
 	return nil
+}
+
+func (p *repairer) sumOf(segment uint32, offset, length int64) (Sum, error) {
+	f, err := openFile(p.dir, segmentName(segment))
+	if err != nil {
+		return Sum{}, err
+	}
+	defer func() { _ = f.Close() }()
+	return sumSection(f, offset, length)
 }
 
 // putAside records what is put aside and stores again what can be read of it: one commit a frame, so that what was
@@ -232,9 +231,6 @@ func (p *repairer) putAsideFrame(ctx context.Context, frame Place, lost *commitM
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	if _, err := sumSection(f, info.offset, info.length); err != nil {
-		return err // a disk that cannot be read now may be read later, or in another machine
-	}
 	if err := w.note(&record{T: recAside, Segment: frame.Segment, Offset: frame.Frame}); err != nil {
 		return err
 	}
@@ -355,26 +351,31 @@ func (p *repairer) commitsOf(frames []Place) (map[Place]*commitMembers, error) {
 	if len(frames) == 0 {
 		return found, nil
 	}
+	return found, p.eachCommit(func(plain []byte) error { return membersOf(plain, frames, found) })
+}
+
+// eachCommit reads the catalog's file.
+func (p *repairer) eachCommit(each func(plain []byte) error) error {
 	size, err := p.w.log.Size()
 	if err != nil {
-		return nil, fmt.Errorf("read catalog: %w", err)
+		return fmt.Errorf("read catalog: %w", err)
 	}
 	dec, err := newRecordDecoder()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer dec.Close()
 	for offset := int64(0); ; {
 		f, plain, err := readCommit(p.w.log, dec, offset, size)
 		if errors.Is(err, io.EOF) {
-			return found, nil
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read catalog: %w", err)
+			return fmt.Errorf("read catalog: %w", err)
 		}
 		offset += f.length
-		if err := membersOf(plain, frames, found); err != nil {
-			return nil, err
+		if err := each(plain); err != nil {
+			return err
 		}
 	}
 }

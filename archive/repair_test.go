@@ -15,7 +15,7 @@ import (
 
 func repair(t *testing.T, what, dir string) *archive.RepairResult {
 	t.Helper()
-	res, err := archive.Repair(t.Context(), dir, options(nil), nil)
+	res, err := archive.Repair(t.Context(), dir, options(nil), archive.RepairOptions{GiveUpMissing: true})
 	if err != nil {
 		t.Fatalf("%s: repair: %v", what, err)
 	}
@@ -99,7 +99,7 @@ func TestRepairOfAFineArchive(t *testing.T) {
 	flip(t, filepath.Join(dir, catalogName), 30)
 	before = tree(t, dir)
 	var damage *archive.DamageError
-	if _, err := archive.Repair(t.Context(), dir, options(nil), nil); !errors.As(err, &damage) {
+	if _, err := archive.Repair(t.Context(), dir, options(nil), archive.RepairOptions{}); !errors.As(err, &damage) {
 		t.Errorf("a damaged catalog: %v, want *DamageError", err)
 	}
 	for name, data := range tree(t, dir) {
@@ -252,7 +252,7 @@ func TestRepairCrash(t *testing.T) {
 			ops[s.N] = s.Op
 			return nil
 		})
-		clean, err := archive.Repair(t.Context(), copyDir(t, hurt), options(count), nil)
+		clean, err := archive.Repair(t.Context(), copyDir(t, hurt), options(count), archive.RepairOptions{GiveUpMissing: true})
 		if err != nil || clean.Rescued == 0 && !missing {
 			t.Fatalf("%+v, %v", clean, err)
 		}
@@ -267,7 +267,7 @@ func TestRepairCrash(t *testing.T) {
 				}
 				what := fmt.Sprintf("%s step %d (%s)", name, n, ops[n])
 				dir := copyDir(t, hurt)
-				_, err := archive.Repair(t.Context(), dir, options(durable.New(hook)), nil)
+				_, err := archive.Repair(t.Context(), dir, options(durable.New(hook)), archive.RepairOptions{GiveUpMissing: true})
 				if !errors.Is(err, errKilled) && ops[n] != durable.OpChmod {
 					t.Errorf("%s: %v", what, err)
 				}

@@ -16,6 +16,7 @@ import (
 type survey struct {
 	dir      string
 	catalog  *Catalog
+	files    []uint32 // the segments that are there
 	findings []finding
 	open     uint32 // the segment that can be appended to; 0: none
 	cut      int64  // its end: what follows is the rest of an unfinished commit
@@ -32,11 +33,24 @@ type finding struct {
 
 // lookBehind makes the survey and brings the catalog up to date in memory.
 func lookBehind(dir string, c *Catalog) (*survey, error) {
+	s, err := surveySegments(dir, c)
+	if err == nil {
+		err = s.complete()
+	}
+	if err == nil {
+		err = s.strays()
+	}
+	return s, err
+}
+
+// surveySegments is lookBehind, without a look at what the catalog knows already.
+func surveySegments(dir string, c *Catalog) (*survey, error) {
 	s := &survey{dir: dir, catalog: c}
 	files, err := segmentFiles(dir)
 	if err != nil {
 		return s, err
 	}
+	s.files = files
 	n := uint32(len(c.segments)) //nolint:gosec // bounded by maxSegment
 	if n == 0 || c.segments[n-1].sealed {
 		n++
@@ -55,11 +69,11 @@ func lookBehind(dir string, c *Catalog) (*survey, error) {
 			break
 		}
 	}
-	return s, s.complete(files)
+	return s, nil
 }
 
-// complete makes sure that what the catalog knows is there in length at least, and that nothing lies beyond.
-func (s *survey) complete(files []uint32) error {
+// complete makes sure that what the catalog knows is there in length at least.
+func (s *survey) complete() error {
 	for _, seg := range s.catalog.segments {
 		info, err := os.Stat(filepath.Join(s.dir, segmentName(seg.number)))
 		if errors.Is(err, os.ErrNotExist) {
@@ -73,7 +87,12 @@ func (s *survey) complete(files []uint32) error {
 			return &DamageError{File: segmentName(seg.number), Offset: info.Size(), Reason: reason}
 		}
 	}
-	for _, n := range files {
+	return nil
+}
+
+// strays makes sure that there is no segment that the catalog does not lead to.
+func (s *survey) strays() error {
+	for _, n := range s.files {
 		if int(n) > len(s.catalog.segments) && n != s.open {
 			return &DamageError{File: segmentName(n), Offset: 0, Reason: "the catalog does not lead to it"}
 		}

@@ -10,18 +10,17 @@ import (
 )
 
 // repair puts aside what is damaged and says what it did; verify says what is left to do.
-func repair(ctx context.Context, con *cli.Console, dir string, json, quiet bool) error {
+func repair(ctx context.Context, con *cli.Console, dir string, giveUp, json, quiet bool) error {
 	bar := con.NewProgress(quiet)
-	result, err := archive.Repair(ctx, dir, options(con), func(done, total int64) {
-		bar.Show(cli.Status{Octets: done, OctetsTotal: total})
+	result, err := archive.Repair(ctx, dir, options(con), archive.RepairOptions{
+		GiveUpMissing: giveUp,
+		Progress: func(done, total int64) {
+			bar.Show(cli.Status{Octets: done, OctetsTotal: total})
+		},
 	})
 	bar.Close()
-	var damage *archive.DamageError
-	if errors.As(err, &damage) {
-		con.Notef("nothing was repaired; run first: mailark rebuild %s", dir)
-	}
 	if err != nil {
-		return err
+		return stopped(con, dir, err, result != nil)
 	}
 	out := cli.NewPrinter(con.Stdout)
 	if json {
@@ -38,6 +37,25 @@ func repair(ctx context.Context, con *cli.Console, dir string, json, quiet bool)
 			counted(result.Copies, "copy", "copies"), counted(result.Seals, "segment", "segments"))
 	}
 	return out.Err()
+}
+
+// stopped adds to an error of a repair what to do next. changed: something was repaired before it.
+func stopped(con *cli.Console, dir string, err error, changed bool) error {
+	var missing *archive.MissingError
+	var damage *archive.DamageError
+	switch {
+	case errors.As(err, &missing):
+		hint := "if it is on another disk or in a backup, put it back"
+		if missing.CanGiveUp {
+			hint += "; else run: mailark verify --repair --give-up-missing " + dir
+		}
+		return &cli.Advice{Err: err, Hint: hint + "; nothing was changed"}
+	case changed:
+		con.Notef("the repair is not done; run it again and it goes on")
+	case errors.As(err, &damage):
+		con.Notef("nothing was repaired; run first: mailark rebuild %s", dir)
+	}
+	return err
 }
 
 func repairJSON(out *cli.Printer, r *archive.RepairResult) {

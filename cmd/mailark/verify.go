@@ -11,9 +11,10 @@ import (
 )
 
 func verifyCommand() *cli.Command {
-	var json, quiet, mend bool
+	var json, quiet, mend, giveUp bool
 	fs := cli.NewFlags()
 	fs.BoolVar(&mend, "repair", false, "put aside what is damaged, so that the next export fetches it again")
+	fs.BoolVar(&giveUp, "give-up-missing", false, "with --repair: segments that are missing are lost for good")
 	cli.AddJSON(fs, &json)
 	cli.AddQuiet(fs, &quiet)
 	return &cli.Command{
@@ -24,13 +25,18 @@ func verifyCommand() *cli.Command {
 			"With --repair, messages in damaged frames that can still be read are stored again, the rest counts as\n" +
 			"not archived: the next mailark-export fetches it, if the server still has it. Damaged octets are kept\n" +
 			"in ARCHIVE/damaged. Then everything is verified once more. A damaged catalog is not repaired here: run\n" +
-			"mailark rebuild first.\n\n" +
+			"mailark rebuild first. What cannot be opened or read is not called damaged: the check stops there. A\n" +
+			"segment file that is missing may be on another disk or in a backup: it is given up only with\n" +
+			"--give-up-missing. If it is found after all, put it back and repair again: its mail is taken back.\n\n" +
 			"Exit code 0 when all is well, 3 when messages were put aside and have not come back (they are listed),\n" +
 			"7 when there is damage.",
 		Sections: []cli.Section{{Title: "Flags", Flags: fs}},
 		Run: func(ctx context.Context, con *cli.Console, args []string) (int, error) {
+			if giveUp && !mend {
+				return 0, &cli.UsageError{Text: "--give-up-missing goes with --repair"}
+			}
 			if mend {
-				if err := repair(ctx, con, args[0], json, quiet); err != nil {
+				if err := repair(ctx, con, args[0], giveUp, json, quiet); err != nil {
 					return 0, err
 				}
 			}

@@ -30,7 +30,7 @@ func TestDamagedArchive(t *testing.T) {
 	if !strings.Contains(sum.Damage, "verify --repair") {
 		t.Errorf("damage %q", sum.Damage)
 	}
-	_, err = archive.Repair(t.Context(), dir, nil, nil)
+	_, err = archive.Repair(t.Context(), dir, nil, archive.RepairOptions{})
 	must(t, err)
 	sum = runWant(t, opts, "5=5+0+0+0+0+0", exitPartial)
 	if !strings.Contains(sum.Damage, "3 messages") || !strings.Contains(sum.verdict(), "Not complete") {
