@@ -18,7 +18,8 @@ import (
 // hints are what the whole of the archive says about what a lost commit has said.
 type hints struct {
 	mailboxes  map[uint32]*record // the first record of each that is left
-	sealed     map[uint32]bool    // segments with a seal in a known commit
+	sealed     map[uint32]bool    // segments whose first seal is in a known commit
+	resealed   map[uint32]bool    // segments with a later seal in a known commit
 	dirs       map[uint32]string  // directory of each mailbox, by the names of its files
 	lists      map[string][]uidListAt
 	keywords   map[string][]string // by directory; the newest
@@ -33,7 +34,7 @@ type uidListAt struct {
 
 func newHints() hints {
 	return hints{
-		mailboxes: make(map[uint32]*record), sealed: make(map[uint32]bool), dirs: make(map[uint32]string),
+		mailboxes: make(map[uint32]*record), sealed: make(map[uint32]bool), resealed: make(map[uint32]bool), dirs: make(map[uint32]string),
 		lists: make(map[string][]uidListAt), keywords: make(map[string][]string), subscribed: make(map[string]bool),
 	}
 }
