@@ -413,8 +413,12 @@ func (g *gapSearch) junk(from, to int64) (unit, error) {
 func (g *gapSearch) unitAt(at, to int64) (unit, bool, error) {
 	u := unit{segment: g.segment}
 	fr, err := scanFrame(g.f, at, to)
-	if err != nil || g.budget <= 0 {
+	if err != nil {
 		return u, false, unlessContent(err)
+	}
+	if g.budget <= 0 { // what was not looked at must not count as octets of no use
+		return u, false, &DamageError{File: segmentName(g.segment), Offset: at, Reason: fmt.Sprintf(
+			"too much there looks like mail and is not, in %d octets: the search was given up, and nothing was changed", g.size)}
 	}
 	u.rawFrame = fr
 	if fr.kind != kindData {
