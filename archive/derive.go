@@ -169,6 +169,9 @@ func (a *assembly) sayLacking(r *record) error {
 // sayNeeds says what other records lack, and counts what is unknown about it.
 func (a *assembly) sayNeeds(list []*record) error {
 	for _, r := range list {
+		if r.T == recAside && r.Length == 0 && !a.isThere(r) {
+			continue
+		}
 		err := a.say(r)
 		if errors.Is(err, errUnfit) {
 			continue
@@ -211,11 +214,14 @@ func (a *assembly) member(t *tarMember, at Place) error {
 		p := orig.Place
 		r.Link, r.Size, r.SHA256, r.At = true, orig.Size, orig.Sum.String(), []int64{int64(p.Segment), p.Frame, p.Pos}
 	}
-	if a.c.Message(k) != nil || !a.known(r) {
+	if !a.known(r) {
 		return nil
 	}
 	if err := a.sayLacking(r); err != nil {
 		return err
+	}
+	if a.c.Message(k) != nil {
+		return nil
 	}
 	if m := a.c.Mailbox(k.Mailbox); m != nil {
 		r.Flags = flagsOf(m, t.file.letters)
@@ -257,7 +263,8 @@ func (a *assembly) lacking(r *record) ([]*record, error) {
 	if err := a.readTree(a.ctx); err != nil {
 		return nil, err
 	}
-	return a.lacks(r), nil
+	asides, err := a.lostAside(r)
+	return append(a.lacks(r), asides...), err
 }
 
 func (a *assembly) lacks(r *record) []*record {
