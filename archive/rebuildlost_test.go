@@ -126,6 +126,7 @@ func TestRebuildFindsLostAside(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := verifyClean(t, base).Messages
+			var sums []string
 			res := rebuild(t, dir)
 			files := 0
 			if name == "rescued" {
@@ -133,6 +134,15 @@ func TestRebuildFindsLostAside(t *testing.T) {
 			}
 			if res.Unknown.Records > 0 || res.Messages != before-files {
 				t.Errorf("%s: %d messages, want %d: %+v", name, res.Messages, before, res)
+			}
+			if (res.Damage != nil) != (len(lost) > 1) {
+				t.Errorf("%s: of the second seal: %v", name, res.Damage)
+			}
+			for _, path := range []string{base, dir} {
+				now, err := os.ReadFile(filepath.Join(path, "SHA256SUMS"))
+				if sums = append(sums, string(now)); err != nil || sums[0] != string(now) {
+					t.Errorf("%s: SHA256SUMS is another one: %v", name, err)
+				}
 			}
 			repair(t, name, dir)
 			if v := verifyClean(t, dir); v.Messages != before-files || len(v.Lost)+len(v.Awaited) > 0 {
