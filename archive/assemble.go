@@ -31,6 +31,7 @@ type assembly struct {
 	extra    map[uint64][]*record // what later commits want, by the commit made anew before them
 	wanted   map[uint64][]*record // the same, as it turns out in this pass
 	derive   map[Key][]derivedUID // by mailbox and epoch
+	sound    map[Place]bool       // frames whose octets have been found to be what they were
 
 	fromSegments, fromCatalog, made int
 	unknown                         Unknown
@@ -59,7 +60,7 @@ func (b *rebuilder) assemble(ctx context.Context, out io.Writer, extra map[uint6
 	hash := sha256.New()
 	a := &assembly{
 		salvage: b.salvage, ctx: ctx, c: newCatalog(b.info), extra: extra, wanted: make(map[uint64][]*record),
-		derive: make(map[Key][]derivedUID), time: b.info.Created,
+		derive: make(map[Key][]derivedUID), sound: make(map[Place]bool), time: b.info.Created,
 	}
 	a.out = io.MultiWriter(out, hash, written{&a.size})
 	var err error

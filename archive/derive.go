@@ -18,7 +18,8 @@ import (
 // hints are what the whole of the archive says about what a lost commit has said.
 type hints struct {
 	mailboxes  map[uint32]*record // the first record of each that is left
-	sealed     map[uint32]bool    // segments with a seal in a known commit
+	sealed     map[uint32]bool    // segments whose first seal is in a known commit
+	resealed   map[uint32]bool    // segments with a later seal in a known commit
 	dirs       map[uint32]string  // directory of each mailbox, by the names of its files
 	lists      map[string][]uidListAt
 	keywords   map[string][]string // by directory; the newest
@@ -33,7 +34,7 @@ type uidListAt struct {
 
 func newHints() hints {
 	return hints{
-		mailboxes: make(map[uint32]*record), sealed: make(map[uint32]bool), dirs: make(map[uint32]string),
+		mailboxes: make(map[uint32]*record), sealed: make(map[uint32]bool), resealed: make(map[uint32]bool), dirs: make(map[uint32]string),
 		lists: make(map[string][]uidListAt), keywords: make(map[string][]string), subscribed: make(map[string]bool),
 	}
 }
@@ -168,6 +169,9 @@ func (a *assembly) sayLacking(r *record) error {
 // sayNeeds says what other records lack, and counts what is unknown about it.
 func (a *assembly) sayNeeds(list []*record) error {
 	for _, r := range list {
+		if r.T == recAside && r.Length == 0 && !a.isThere(r) {
+			continue
+		}
 		err := a.say(r)
 		if errors.Is(err, errUnfit) {
 			continue
@@ -210,11 +214,14 @@ func (a *assembly) member(t *tarMember, at Place) error {
 		p := orig.Place
 		r.Link, r.Size, r.SHA256, r.At = true, orig.Size, orig.Sum.String(), []int64{int64(p.Segment), p.Frame, p.Pos}
 	}
-	if a.c.Message(k) != nil || !a.known(r) {
+	if !a.known(r) {
 		return nil
 	}
 	if err := a.sayLacking(r); err != nil {
 		return err
+	}
+	if a.c.Message(k) != nil {
+		return nil
 	}
 	if m := a.c.Mailbox(k.Mailbox); m != nil {
 		r.Flags = flagsOf(m, t.file.letters)
@@ -256,7 +263,8 @@ func (a *assembly) lacking(r *record) ([]*record, error) {
 	if err := a.readTree(a.ctx); err != nil {
 		return nil, err
 	}
-	return a.lacks(r), nil
+	asides, err := a.lostAside(r)
+	return append(a.lacks(r), asides...), err
 }
 
 func (a *assembly) lacks(r *record) []*record {

@@ -360,6 +360,7 @@ func (b *rebuilder) finish(a *assembly) error {
 	b.result.Messages = a.c.index.len()
 	b.result.FromSegments, b.result.FromCatalog, b.result.Made = a.fromSegments, a.fromCatalog, a.made
 	b.result.Unknown = a.unknown
+	b.unsealed(&a.c)
 	if err := b.publish(a.c); err != nil {
 		return err
 	}
@@ -370,6 +371,20 @@ func (b *rebuilder) finish(a *assembly) error {
 		return nil
 	}
 	return err
+}
+
+// unsealed looks for segments of which something was put aside after they were sealed, and whose next seal is lost. SHA256SUMS may
+// have it still; whether it is right the next verify says.
+func (b *rebuilder) unsealed(c *Catalog) {
+	for _, s := range c.segments {
+		if !s.sealed || !s.changed {
+			continue
+		}
+		b.result.Damage = &DamageError{File: segmentName(s.number), Offset: -1, Reason: "it was not sealed again after the last repair"}
+		if sum, ok := b.sums[s.number]; ok {
+			s.sum = sum
+		}
+	}
 }
 
 // publish renews SHA256SUMS and README.txt where they are not what they should be.

@@ -68,28 +68,15 @@ func (p *repairer) sealAgain(s *segmentInfo) (err error) {
 	if s.sealed && seal.SHA256 == s.sum.String() && size == s.length {
 		return nil // it is what it was
 	}
-	records := []*record{p.w.commitRecord(p.w.commits + 1)}
 	if s.sealed && !s.changed {
-		records = append(records, &record{T: recAside, Segment: s.number, Offset: s.end})
-	}
-	var plain []byte
-	for _, r := range append(records, seal) {
-		if plain, err = appendRecord(plain, r); err != nil {
+		if err := p.w.note(&record{T: recAside, Segment: s.number, Offset: s.end}); err != nil {
 			return err
 		}
 	}
-	packed, err := p.w.packRecords(plain)
-	if err != nil {
+	if err := errors.Join(p.w.openSegment(), p.w.note(seal), p.w.Commit()); err != nil {
 		return err
 	}
-	if err := p.w.appendCatalog(packed); err != nil {
-		return err
-	}
-	for _, r := range append(records, seal) {
-		if err := p.w.apply(r); err != nil {
-			return err
-		}
-	}
+	s.sealedBy = p.w.commits
 	p.result.Seals++
 	return nil
 }

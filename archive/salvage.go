@@ -38,6 +38,7 @@ type source struct {
 	segment        uint32 // of the copy; 0: in the old catalog
 	offset, length int64
 	begin          Place // where the commit begins in the segments; zero if nothing says so
+	copied         bool  // it has a copy in a segment, or had one
 }
 
 // unit is something in a segment that no known commit accounts for.
@@ -278,6 +279,7 @@ func (s *salvage) readClaims(ctx context.Context) error {
 func (s *salvage) note(src *source, r *record) {
 	switch r.T {
 	case recCommit:
+		src.copied = r.Segment > 0
 		if src.segment == 0 && r.Segment > 0 { // its copy in the segment is damaged, and stays its place
 			s.claim(src, r.Segment, r.Offset, src.length+skippableHeader)
 		}
@@ -288,6 +290,10 @@ func (s *salvage) note(src *source, r *record) {
 			s.claim(nil, r.Segment, r.Offset, r.Length)
 		}
 	case recSeal:
+		if src.copied { // a second seal; the first one has no copy
+			s.hints.resealed[r.Segment] = true
+			return
+		}
 		if src.begin == (Place{}) {
 			src.begin = Place{Segment: r.Segment, Frame: math.MaxInt64}
 		}
@@ -334,7 +340,7 @@ func (s *salvage) searchGaps(ctx context.Context, n uint32, last bool) error {
 		}
 	}
 	_, listed := s.b.sums[n]
-	sealed := s.hints.sealed[n] || g.sealed || listed || !last
+	sealed := s.hints.sealed[n] || s.hints.resealed[n] || g.sealed || listed || !last
 	switch {
 	case !sealed && s.whole:
 		s.units = s.units[:tail] // the rest of an unfinished commit
@@ -407,8 +413,12 @@ func (g *gapSearch) junk(from, to int64) (unit, error) {
 func (g *gapSearch) unitAt(at, to int64) (unit, bool, error) {
 	u := unit{segment: g.segment}
 	fr, err := scanFrame(g.f, at, to)
-	if err != nil || g.budget <= 0 {
+	if err != nil {
 		return u, false, unlessContent(err)
+	}
+	if g.budget <= 0 { // what was not looked at must not count as octets of no use
+		return u, false, &DamageError{File: segmentName(g.segment), Offset: at, Reason: fmt.Sprintf(
+			"too much there looks like mail and is not, in %d octets: the search was given up, and nothing was changed", g.size)}
 	}
 	u.rawFrame = fr
 	if fr.kind != kindData {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -24,6 +25,7 @@ func TestScripts(t *testing.T) {
 		"archive": makeArchive,
 		"lock":    lockArchive,
 		"hurt":    hurtMessage,
+		"halve":   halve,
 	})
 }
 
@@ -109,6 +111,18 @@ func lockArchive(ts *testscript.TestScript, neg bool, args []string) {
 	w, err := archive.OpenWriter(ts.MkAbs(args[0]), nil)
 	ts.Check(err)
 	ts.Defer(func() { _ = w.Close() })
+}
+
+// halve cuts a file in the middle: halve FILE.
+func halve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: halve FILE")
+	}
+	path := ts.MkAbs(args[0])
+	info, err := os.Stat(path)
+	ts.Check(err)
+	ts.Check(os.Chmod(path, 0o600))
+	ts.Check(os.Truncate(path, info.Size()/2))
 }
 
 // hurtMessage flips a bit in the magic number of the frame that holds a message of the first mailbox: hurt DIR UID.
