@@ -83,6 +83,7 @@ func TestBombs(t *testing.T) {
 			return packed(t, head+strings.Repeat(`{"t":"gone","mailbox":1,"epoch":1,"uids":"1000:4294967295"}`+"\n", 20_000))
 		}, 0, ""},
 		{"10 GB in a mail frame", segment, func() []byte { return rleFrame("", 10<<30, 23) }, 0, ""},
+		{"a window of 4 GB in a segment", segment, func() []byte { return rleFrame("", 1<<10, 32) }, 0, ""},
 		{"10 GB in a record frame", segment, func() []byte { return append([]byte("\x5a\x2a\x4d\x18\x00\x00\x00\x01"), rleFrame("", 10<<30, 23)...) }, 0, ""},
 		{"a skippable frame of 4 GB", segment, func() []byte { return []byte("\x5a\x2a\x4d\x18\xff\xff\xff\xff") }, 0, ""},
 		{"an archive.json of 1 GB", "archive.json", nil, 1 << 30, "after top-level value"},
