@@ -103,9 +103,9 @@ func verdict(dir string, want outcome, sp *spool.Spool) (changed bool, err error
 	return changed, errors.Join(wrong...)
 }
 
-// TestEveryBit flips each bit of a tiny archive, one after the other. What is given out is right or an error; what is not as it
-// was, verify reports, and names each message that is hurt; all others can be read. MAILARK_BITS=8 flips all bits of
-// each octet, else it is one of them.
+// TestEveryBit flips one bit of each octet of a tiny archive, one after the other, and with MAILARK_BITS=8 all of them. What is
+// given out is right or an error; what is not as it was, verify reports, and names each message that is hurt; all
+// others can be read.
 func TestEveryBit(t *testing.T) {
 	base := tiny(t)
 	want, err := yield(base, spool.New(""))

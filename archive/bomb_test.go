@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,15 +19,18 @@ import (
 	"mailark/internal/spool"
 )
 
-// rleFrame is a Zstandard frame (RFC 8878, section 3.1.1) of so many octets, all the same, which takes four octets for each
-// 128 KiB. windowLog is what its header announces.
-func rleFrame(size int64, windowLog int) []byte {
-	const block = 128 << 10
+// rleFrame is a Zstandard frame (RFC 8878, section 3.1.1) that begins with head, and then has so many octets, all the same,
+// which take four octets for each 128 KiB. windowLog is what its header announces.
+func rleFrame(head string, size int64, windowLog int) []byte {
+	const block, rle, last = 128 << 10, 1 << 1, 1
 	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, byte(windowLog-10) << 3}
+	if head != "" {
+		frame = append(binary.LittleEndian.AppendUint32(frame, uint32(len(head))<<3)[:len(frame)+3], head...)
+	}
 	for ; size > 0; size -= block {
-		header := uint32(min(size, block))<<3 | 1<<1
+		header := uint32(min(size, block))<<3 | rle
 		if size <= block {
-			header |= 1
+			header |= last
 		}
 		frame = append(binary.LittleEndian.AppendUint32(frame, header)[:len(frame)+3], 'x')
 	}
@@ -55,34 +59,36 @@ func TestBombs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := archive.Open(base, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = r.Close()
-	head := `{"t":"commit","n":99,"archive":"` + r.Info().ID + `"}` + "\n"
+	head := nextCommit(t, base)
 	const catalog, segment = "catalog.jsonl.zst", "segments/000002.tar.zst"
+	const tooMuch, tooWide = "more than 67108864 octets", "window size exceeded"
 	for _, bomb := range []struct {
 		name, file string
 		data       func() []byte // put behind what is there
 		size       int64         // that the file is stretched to, with a hole; 0: not
+		says       string        // part of the error that opening gives; "": none
 	}{
-		{"10 GB in a catalog frame", catalog, func() []byte { return rleFrame(10<<30, 23) }, 0},
-		{"a window of 4 GB in the catalog", catalog, func() []byte { return rleFrame(1<<10, 32) }, 0},
-		{"a window of 1 TB in the catalog", catalog, func() []byte { return rleFrame(1<<10, 40) }, 0},
-		{"a line of 1 GB", catalog, func() []byte { return append(packed(t, head+`{"t":"x","y":"`), rleFrame(1<<30, 20)...) }, 0},
-		{"a line of 100 MB", catalog, func() []byte { return packed(t, head+strings.Repeat("x", 100<<20)) }, 0},
-		{"a million open brackets", catalog, func() []byte { return packed(t, head+strings.Repeat("[", 3<<20)+"\n") }, 0},
-		{"all UIDs, again and again", catalog, func() []byte {
-			return packed(t, head+strings.Repeat(`{"t":"gone","mailbox":1,"epoch":1,"uids":"1:4294967295"}`+"\n", 20_000))
-		}, 0},
-		{"10 GB in a mail frame", segment, func() []byte { return rleFrame(10<<30, 23) }, 0},
-		{"a window of 4 GB in a segment", segment, func() []byte { return rleFrame(1<<10, 32) }, 0},
-		{"10 GB in a record frame", segment, func() []byte { return append([]byte("\x5a\x2a\x4d\x18\x00\x00\x00\x01"), rleFrame(10<<30, 23)...) }, 0},
-		{"a skippable frame of 4 GB", segment, func() []byte { return []byte("\x5a\x2a\x4d\x18\xff\xff\xff\xff") }, 0},
-		{"an archive.json of 1 GB", "archive.json", nil, 1 << 30},
-		{"a catalog with a hole of 256 MB", catalog, nil, 256 << 20},
-		{"a segment with a hole of 256 MB", segment, nil, 256 << 20},
+		{"10 GB in a catalog frame", catalog, func() []byte { return rleFrame("", 10<<30, 23) }, 0, tooMuch},
+		{"10 GB behind a commit", catalog, func() []byte { return rleFrame(head, 10<<30, 23) }, 0, tooMuch},
+		{"a window of 4 GB in the catalog", catalog, func() []byte { return rleFrame("", 1<<10, 32) }, 0, tooWide},
+		{"a window of 1 TB in the catalog", catalog, func() []byte { return rleFrame("", 1<<10, 40) }, 0, tooWide},
+		{"a line of 1 GB", catalog, func() []byte { return rleFrame(head+`{"t":"x","y":"`, 1<<30, 20) }, 0, tooMuch},
+		{"a line of 60 MB", catalog, func() []byte { return rleFrame(head+`{"t":"x","y":"`, 60<<20, 20) }, 0, "a record does not end, or is longer"},
+		{"a first line of 60 MB", catalog, func() []byte { return rleFrame("", 60<<20, 20) }, 0, "a record does not end, or is longer"},
+		{"a million open brackets", catalog, func() []byte { return packed(t, head+strings.Repeat("[", 3<<20)+"\n") }, 0, "exceeded max depth"},
+		{"a million brackets in a record", catalog, func() []byte {
+			return packed(t, head+`{"t":"x","y":`+strings.Repeat("[", 3<<20)+"\n")
+		}, 0, "exceeded max depth"},
+		{"all other UIDs, again and again", catalog, func() []byte {
+			return packed(t, head+strings.Repeat(`{"t":"gone","mailbox":1,"epoch":1,"uids":"1000:4294967295"}`+"\n", 20_000))
+		}, 0, ""},
+		{"10 GB in a mail frame", segment, func() []byte { return rleFrame("", 10<<30, 23) }, 0, ""},
+		{"a window of 4 GB in a segment", segment, func() []byte { return rleFrame("", 1<<10, 32) }, 0, ""},
+		{"10 GB in a record frame", segment, func() []byte { return append([]byte("\x5a\x2a\x4d\x18\x00\x00\x00\x01"), rleFrame("", 10<<30, 23)...) }, 0, ""},
+		{"a skippable frame of 4 GB", segment, func() []byte { return []byte("\x5a\x2a\x4d\x18\xff\xff\xff\xff") }, 0, ""},
+		{"an archive.json of 1 GB", "archive.json", nil, 1 << 30, "after top-level value"},
+		{"a catalog with a hole of 256 MB", catalog, nil, 256 << 20, ""},
+		{"a segment with a hole of 256 MB", segment, nil, 256 << 20, ""},
 	} {
 		t.Run(bomb.name, func(t *testing.T) {
 			dir := copyDir(t, base)
@@ -108,6 +114,9 @@ func TestBombs(t *testing.T) {
 			var damage *archive.DamageError
 			if err != nil && !errors.As(err, &damage) {
 				t.Errorf("open: %v, want *DamageError or nothing", err)
+			}
+			if (err != nil) != (bomb.says != "") || err != nil && !strings.Contains(err.Error(), bomb.says) {
+				t.Errorf("open: %v, want %q", err, bomb.says)
 			}
 			for k, octets := range got {
 				if octets != want[k] {
@@ -140,6 +149,23 @@ func TestBombs(t *testing.T) {
 			t.Logf("%d MB of memory, open for writing: %v", peak>>20, werr)
 		})
 	}
+}
+
+// nextCommit is the commit record that would come next in an archive's catalog.
+func nextCommit(t *testing.T, dir string) string {
+	t.Helper()
+	n := 0
+	for _, l := range catalogLines(t, dir) {
+		if strings.HasPrefix(l, `{"t":"commit"`) {
+			n++
+		}
+	}
+	r, err := archive.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	return fmt.Sprintf(`{"t":"commit","n":%d,"archive":"%s"}`+"\n", n+1, r.Info().ID)
 }
 
 // watchMemory looks at the heap now and then, until the function it returns is called for the most there was.

@@ -21,6 +21,7 @@ import (
 type disk struct {
 	root    string
 	forget  func(s durable.Step) bool // sees every step and says which syncs this disk loses; nil: none
+	failing bool                      // the sync that until stops at fails
 	mu      sync.Mutex
 	live    map[string]*inode // by path: what a program sees
 	sure    map[string]*inode // by path: what a sync of the directory has made certain
@@ -34,10 +35,15 @@ type inode struct {
 	dir    bool
 	synced []byte // what a sync of the file has made certain
 	kept   int    // of these, octets that have never been cut off since: they are old or new, and nothing else
+	clean  []bool // octets in memory only that count as written, since a sync failed: see failedsync_test.go
+	before []byte // what the file held before a write
 }
 
 // sync makes certain what a file holds now.
-func (n *inode) sync(data []byte) { n.synced, n.kept = data, len(data) }
+func (n *inode) sync(data []byte) {
+	n.synced = n.written(data)
+	n.kept = len(data)
+}
 
 // change is a name made, moved or removed.
 type change struct {
@@ -72,8 +78,16 @@ func newDisk(t *testing.T, root string) *disk {
 // until is a hook for one process, which stops (killed, or by the power cut) before step n.
 func (d *disk) until(n int) durable.Hook {
 	return func(s durable.Step, done bool) error {
+		if s.N == n && !done && d.failing && s.Op == durable.OpSync {
+			return errors.Join(errKilled, d.failSync(s.Path))
+		}
 		if s.N >= n {
 			return errKilled
+		}
+		if s.Op == durable.OpWrite {
+			if err := d.rewrite(s.Path, done); err != nil {
+				return err
+			}
 		}
 		if done {
 			return d.note(s)
@@ -119,6 +133,7 @@ func (d *disk) note(s durable.Step) (err error) {
 		}
 		node := d.live[s.Path]
 		node.kept = min(node.kept, int(info.Size()))
+		node.clean = node.clean[:min(len(node.clean), int(info.Size()))]
 	case durable.OpSyncDir:
 		if !forgotten {
 			d.syncDir(s.Path)
@@ -155,7 +170,7 @@ func (d *disk) cut(rng *rand.Rand) (promised []byte, err error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		content[node] = data
+		content[node] = node.written(data)
 	}
 	names := make(map[string]*inode)
 	for path, node := range d.sure {

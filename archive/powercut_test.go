@@ -26,6 +26,7 @@ type powerCut struct {
 	step   int  // of the run
 	second int  // of the run that recovers; 0: none
 	killed bool // at step the process was only killed, and the power cut came at the second one
+	failed bool // the sync at step failed before that
 	seed   uint64
 	forget func() func(durable.Step) bool
 }
@@ -47,6 +48,7 @@ func (p powerCut) try(t *testing.T, sc scenario, base string, want []string) err
 	}
 	ended := false
 	for i, n := range stops {
+		d.failing = p.failed && i == 0
 		err := sc.run(dir, durable.New(d.until(n)))
 		if err != nil && !errors.Is(err, errKilled) {
 			return fmt.Errorf("run %d: %w", i+1, err)
