@@ -27,6 +27,8 @@ func (p *repairer) overwrite(ctx context.Context) error {
 			ok, aheadErr := isAside(f, part)
 			if err = errors.Join(ctx.Err(), aheadErr); err == nil && !ok {
 				err = p.overwritePart(s.number, f, part)
+			} else if err == nil {
+				err = f.Sync() // whoever wrote it may have been killed before
 			}
 			if err != nil {
 				break

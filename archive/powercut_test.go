@@ -53,7 +53,7 @@ func (p powerCut) try(t *testing.T, sc scenario, base string, want []string) err
 		if err != nil && !errors.Is(err, errKilled) {
 			return fmt.Errorf("run %d: %w", i+1, err)
 		}
-		ended = err == nil && (!sc.hurt || !p.killed) // what a killed run has left, rebuild and repair do not sync again
+		ended = err == nil
 		if p.killed && i == 0 {
 			continue
 		}

@@ -89,6 +89,10 @@ type rebuilder struct {
 }
 
 func (b *rebuilder) run(ctx context.Context) error {
+	// Whoever gave the catalog its name may have been killed before the name was on the disk.
+	if err := b.opts.FS.SyncDir(b.dir); err != nil {
+		return fmt.Errorf("sync archive: %w", err)
+	}
 	var damage *DamageError
 	info, err := readInfo(b.dir)
 	lost := errors.As(err, &damage) || errors.Is(err, ErrNotArchive) && !b.has(infoFile)
