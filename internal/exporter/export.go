@@ -51,7 +51,7 @@ func newExport(options Options) *export {
 	opts := options.withDefaults()
 	x := &export{
 		opts:    opts,
-		link:    &link{opts: opts.Session, retry: opts.Retry, log: opts.Log},
+		link:    &link{dial: dialIMAP(opts.Session), retry: opts.Retry, log: opts.Log},
 		catalog: new(archive.Catalog),
 		start:   opts.Now(),
 		store: &store{

@@ -12,11 +12,11 @@ import (
 // link is the connection to the source. It is made when it is first needed and made again when it
 // is lost. One goroutine at a time uses it.
 type link struct {
-	opts  session.Options
+	dial  dialer
 	retry Retry
 	log   *slog.Logger
 
-	src      *session.Source
+	src      server
 	selected *session.Selected // what EXAMINE said of the mailbox that is open; nil: none is
 	mailbox  string            // its name
 	opened   int               // times a mailbox was opened
@@ -29,7 +29,7 @@ type link struct {
 // connect makes the connection if there is none. Every error ends the run.
 func (l *link) connect(ctx context.Context) error {
 	for l.src == nil {
-		src, err := session.DialSource(ctx, l.opts)
+		src, err := l.dial(ctx)
 		if err == nil {
 			l.src, l.entered, l.dials = src, true, 0
 			return nil
@@ -113,7 +113,7 @@ func (l *link) leave() { l.selected, l.mailbox = nil, "" }
 
 // do runs op on a live connection, on a new one if it loses that, and later if the server asks for
 // patience. An error is a stopError, the context's, or the last one of op.
-func (l *link) do(ctx context.Context, op func(src *session.Source) error) error {
+func (l *link) do(ctx context.Context, op func(src server) error) error {
 	for try := 1; ; try++ {
 		if err := l.connect(ctx); err != nil {
 			return err
@@ -157,7 +157,7 @@ func (l *link) enter(ctx context.Context, mailbox string) (*session.Selected, er
 	if l.src != nil && l.selected != nil && l.mailbox == mailbox {
 		return l.selected, nil
 	}
-	err := l.do(ctx, func(src *session.Source) error {
+	err := l.do(ctx, func(src server) error {
 		sel, err := src.Examine(ctx, mailbox)
 		if err == nil {
 			l.selected, l.mailbox = sel, mailbox

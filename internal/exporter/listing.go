@@ -58,7 +58,7 @@ func (l *link) list(ctx context.Context, mailbox string) (*listing, error) {
 // listOnce lists a mailbox, and opens it if it is not open. A lost connection begins it again.
 func (l *link) listOnce(ctx context.Context, mailbox string) (*listing, error) {
 	var found *listing
-	err := l.do(ctx, func(*session.Source) error {
+	err := l.do(ctx, func(server) error {
 		sel, err := l.enter(ctx, mailbox)
 		if err != nil {
 			return err

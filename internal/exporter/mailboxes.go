@@ -42,7 +42,7 @@ func (x *export) listMailboxes(ctx context.Context) ([]session.Mailbox, error) {
 func (x *export) listOnce(ctx context.Context) (list []session.Mailbox, answered bool, err error) {
 	var listing *session.Listing
 	err = x.store.during(ctx, func(ctx context.Context) error {
-		return x.link.do(ctx, func(src *session.Source) (err error) {
+		return x.link.do(ctx, func(src server) (err error) {
 			listing, err = src.List(ctx)
 			return err
 		})

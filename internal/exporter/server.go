@@ -1,0 +1,32 @@
+package exporter
+
+import (
+	"context"
+	"io"
+
+	"mailark/internal/session"
+)
+
+// server is where mail is read: an IMAP connection, or something that answers like one. Its methods are
+// those of session.Source, with the same promises and errors; none of them changes what is there.
+type server interface {
+	List(ctx context.Context) (*session.Listing, error)
+	Examine(ctx context.Context, name string) (*session.Selected, error)
+	FetchMeta(ctx context.Context, from uint32, fn func(session.Meta) error) error
+	FetchBodies(ctx context.Context, uids []uint32, sizes []int64, fn func(uid uint32, size int64, r io.Reader) error) error
+	Close() error
+}
+
+// dialer makes a connection to the source.
+type dialer func(ctx context.Context) (server, error)
+
+// dialIMAP makes connections to an IMAP account.
+func dialIMAP(o session.Options) dialer {
+	return func(ctx context.Context) (server, error) {
+		src, err := session.DialSource(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		return src, nil
+	}
+}
