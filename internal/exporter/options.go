@@ -23,8 +23,8 @@ type Options struct {
 	OtherSource  bool // allow an archive that was begun from another host or user
 	BelieveEmpty bool // take a mailbox that has become empty for emptied, and mark its messages as gone
 
-	// Connections is how many connections are used at most, up to MaxConnections; 0: DefaultConnections. Further ones than the first are made when
-	// there is enough to do for them.
+	// Connections is how many connections are used at most, up to MaxConnections; 0: DefaultConnections. Further
+	// ones than the first are made when there is enough to do for them.
 	Connections int
 
 	Log      *slog.Logger     // nil: silent
