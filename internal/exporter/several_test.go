@@ -106,7 +106,7 @@ func TestSharedMailbox(t *testing.T) {
 
 // Whatever one message or the line does, it costs that message only.
 func TestSharedFaults(t *testing.T) {
-	poison := imaptest.Key{Mailbox: "large", UID: 150}
+	poison := imaptest.Key{Mailbox: "large", UID: 75}
 	for name, f := range map[string]imaptest.Faults{
 		"poison cuts":     {Cut: map[imaptest.Key]int{poison: imaptest.Always}},
 		"poison is NO":    {NoBody: map[imaptest.Key]int{poison: imaptest.Always}},
@@ -116,10 +116,10 @@ func TestSharedFaults(t *testing.T) {
 		"lines break":     {CloseAfter: 90_000, CloseTimes: imaptest.Always},
 		"break, once":     {CloseAfter: 70_000, CloseTimes: 4},
 		"poison, breaks":  {Cut: map[imaptest.Key]int{poison: imaptest.Always}, CloseAfter: 120_000, CloseTimes: 10},
-		"cut here, there": {Cut: map[imaptest.Key]int{poison: 1, {Mailbox: "large", UID: 1}: 2, {Mailbox: "large", UID: 300}: 1}},
+		"cut here, there": {Cut: map[imaptest.Key]int{poison: 1, {Mailbox: "large", UID: 1}: 2, {Mailbox: "large", UID: 140}: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, names := several(t, 4, 300)
+			r, names := several(t, 4, 140)
 			r.server.SetFaults(f)
 			ill := strings.HasPrefix(name, "poison") || name == "passed over" || name == "no octets"
 			res := r.run(3 * b2i(ill))
@@ -127,9 +127,9 @@ func TestSharedFaults(t *testing.T) {
 				r.checkAll(names)
 				return
 			}
-			r.checkEqual("large", 150)
+			r.checkEqual("large", 75)
 			r.checkAll(names[:len(names)-1])
-			if len(res.Refused) != 1 || res.Refused[0].UID != 150 || res.Total().Left != 0 {
+			if len(res.Refused) != 1 || res.Refused[0].UID != 75 || res.Total().Left != 0 {
 				t.Errorf("result: %v", res)
 			}
 		})
@@ -139,7 +139,7 @@ func TestSharedFaults(t *testing.T) {
 // Connections end at random; every run is complete.
 func TestConnectionsCutAnywhere(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	for range 12 {
+	for range 6 {
 		r, names := several(t, 1+rng.IntN(8), 60)
 		r.server.SetFaults(imaptest.Faults{CloseAfter: 20_000 + rng.Int64N(200_000), CloseTimes: 1 + rng.IntN(9)})
 		r.run(0)
