@@ -12,9 +12,9 @@ import (
 
 // ChaosOptions are the knobs of StartChaos.
 type ChaosOptions struct {
-	To    string // host:port of the server
-	Seed  uint64 // decides the fate of every connection, by its number
-	Reach int64  // octets from the server within which a connection's fate strikes; 0: 1 MiB
+	To    string        // host:port of the server
+	Seed  uint64        // decides the fate of every connection, by its number
+	Reach int64         // octets from the server within which a connection's fate strikes; 0: 1 MiB
 	Pause time.Duration // the longest silence that ends
 }
 
