@@ -35,7 +35,7 @@ func (f *flags) runAudit(ctx context.Context, con *cli.Console, opts exporter.Op
 	default:
 		err = errors.Join(err, result.Print(con.Stdout))
 	}
-	if path != "" && !f.JSON && !f.Quiet {
+	if path != "" && !f.JSON {
 		_, printErr := fmt.Fprintf(con.Stdout, "Report: %s\n", path)
 		err = errors.Join(err, printErr)
 	}

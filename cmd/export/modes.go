@@ -69,14 +69,18 @@ func (f *flags) check(args []string) error {
 	}{{f.list, "--list"}, {f.final, "--final"}, {f.audit, "--audit"}} {
 		switch {
 		case mode.on && chosen != "":
-			return &cli.UsageError{Text: chosen + " and " + mode.name + " do not go together", Hint: "run the command once for each"}
+			return &cli.UsageError{
+				Text: chosen + " and " + mode.name + " do not go together", Hint: "run the command once for each",
+			}
 		case mode.on:
 			chosen = mode.name
 		}
 	}
 	for _, name := range []string{"sample", "sample-seed", "report"} {
 		if f.set.Changed(name) && !f.audit {
-			return &cli.UsageError{Text: "--" + name + " has no meaning without --audit", Hint: "add --audit, or leave it out"}
+			return &cli.UsageError{
+				Text: "--" + name + " has no meaning without --audit", Hint: "add --audit, or leave it out",
+			}
 		}
 	}
 	if f.DryRun && chosen != "" {

@@ -57,7 +57,8 @@ func Audit(ctx context.Context, options Options, sample Sample) (*AuditResult, e
 			Version: 1, Program: opts.Session.Program, Time: opts.Now().UTC(), Dir: opts.Dir, SampleAll: sample.All,
 			Source: archive.Source{Host: opts.Session.Host, User: opts.Session.User},
 			// For programs an empty list is easier than none.
-			Mailboxes: []*AuditedMailbox{}, Unlisted: []string{}, Differences: []Difference{}, Refused: []Refused{}, NotGiven: []Refused{},
+			Mailboxes: []*AuditedMailbox{}, Unlisted: []string{}, Differences: []Difference{},
+			Refused: []Refused{}, NotGiven: []Refused{},
 		},
 	}
 	if !sample.All && sample.N > 0 {
@@ -166,13 +167,28 @@ func (a *audit) list(ctx context.Context) ([]session.Mailbox, error) {
 		first.RolesKnown = first.RolesKnown && second.RolesKnown
 	}
 	a.subscriptionsKnown, a.rolesKnown = first.SubscriptionsKnown, first.RolesKnown
-	if !a.subscriptionsKnown {
-		a.result.Untold = append(a.result.Untold, "which mailboxes are subscribed")
-	}
-	if !a.rolesKnown {
-		a.result.Untold = append(a.result.Untold, "the roles of the mailboxes")
-	}
+	a.noteUntold()
 	return list, nil
+}
+
+// noteUntold notes what the server does not tell. That is a doubt if it has told it once.
+func (a *audit) noteUntold() {
+	for _, kind := range []struct {
+		told bool
+		what string
+		had  func(m *archive.Mailbox) bool
+	}{
+		{a.subscriptionsKnown, "which mailboxes are subscribed", func(m *archive.Mailbox) bool { return m.Subscribed }},
+		{a.rolesKnown, "the roles of the mailboxes", func(m *archive.Mailbox) bool { return m.Role() != "" }},
+	} {
+		switch {
+		case kind.told:
+		case slices.ContainsFunc(a.reader.Mailboxes(), kind.had):
+			a.result.Doubts = append(a.result.Doubts, "the server does not tell "+kind.what+", as it once did")
+		default:
+			a.result.Untold = append(a.result.Untold, kind.what)
+		}
+	}
 }
 
 func (a *audit) listOnce(ctx context.Context) (listing *session.Listing, err error) {
@@ -338,7 +354,7 @@ func (a *audit) compareMessages(ctx context.Context, m *AuditedMailbox, from sou
 		m.Differs = append(m.Differs, "no export has opened it yet")
 	}
 	if c.renumbered {
-		m.Differs = append(m.Differs, fmt.Sprintf("UIDVALIDITY is %d on the server, %d in the archive, so that no UID means what it did",
+		m.Differs = append(m.Differs, fmt.Sprintf("UIDVALIDITY is %d on the server, %d in the archive: no UID means what it did",
 			m.UIDValidity, m.KnownValidity))
 	}
 	m.MissingUIDs, m.VanishedUIDs = uidSet(c.missing), uidSet(c.vanished)

@@ -107,7 +107,8 @@ func TestAuditAllThere(t *testing.T) {
 		t.Error("a mailbox that cannot be selected was opened")
 	}
 	text, err := json.Marshal(res)
-	if err != nil || !bytes.Contains(text, []byte(`"exit":0,"verdict":"All there`)) || !bytes.Contains(text, []byte(`"exists":12,"listed":12,"archived":12`)) {
+	if err != nil || !bytes.Contains(text, []byte(`"exit":0,"verdict":"All there`)) ||
+		!bytes.Contains(text, []byte(`"exists":12,"listed":12,"archived":12`)) {
 		t.Errorf("JSON: %s, %v", text, err)
 	}
 }
@@ -128,7 +129,11 @@ func TestAuditDifferences(t *testing.T) {
 		says   string // part of the report
 	}{
 		{"missing in the archive", func(r *rig) { r.fill("INBOX", 3) }, Sample{}, 7, "missing: INBOX: 3 messages, about"},
-		{"gone on the server", func(r *rig) { r.account.Expunge("INBOX", 4); r.account.Expunge("INBOX", 5) }, Sample{}, 7, "vanished: INBOX: 2 messages, UID 4:5"},
+		{"gone on the server", func(r *rig) {
+			r.account.Expunge("INBOX", 4)
+			r.account.Expunge("INBOX", 5)
+		}, Sample{}, 7,
+			"vanished: INBOX: 2 messages, UID 4:5"},
 		{"all gone", func(r *rig) {
 			for uid := range uint32(12) {
 				r.account.Expunge("INBOX", uid+1)
@@ -144,11 +149,14 @@ func TestAuditDifferences(t *testing.T) {
 		}, Sample{}, 0, "1 have their date in another zone now"},
 		{"size told", fault(imaptest.Faults{Sizes: map[imaptest.Key]uint32{{Mailbox: "INBOX", UID: 2}: 5}}), all, 0,
 			"1 are not of the size the server tells"},
-		{"octets", func(r *rig) { replace(r, 6, func(m *imaptest.Message) { m.Octets[50] ^= 1 }) }, all, 7, "differs: INBOX UID 6: octets: SHA-256 "},
+		{"octets", func(r *rig) { replace(r, 6, func(m *imaptest.Message) { m.Octets[50] ^= 1 }) }, all, 7,
+			"differs: INBOX UID 6: octets: SHA-256 "},
 		{"octets that nobody looks at", func(r *rig) { replace(r, 6, func(m *imaptest.Message) { m.Octets[50] ^= 1 }) }, Sample{}, 0,
-			"no octets were compared"},
-		{"new mailbox", func(r *rig) { r.account.AddMailbox(imaptest.Mailbox{Name: "New"}) }, Sample{}, 7, "differs: mailbox New: the archive does not have"},
-		{"mailbox left", func(r *rig) { r.account.RemoveMailbox("仕事/会議") }, Sample{}, 7, "differs: mailbox 仕事/会議 has left the server"},
+			"Octets were not compared"},
+		{"new mailbox", func(r *rig) { r.account.AddMailbox(imaptest.Mailbox{Name: "New"}) }, Sample{}, 7,
+			"differs: mailbox New: the archive does not have"},
+		{"mailbox left", func(r *rig) { r.account.RemoveMailbox("仕事/会議") }, Sample{}, 7,
+			"differs: mailbox 仕事/会議 has left the server"},
 		{"UIDVALIDITY", func(r *rig) { r.account.SetUIDValidity("INBOX", 99, 1) }, all, 7, "UIDVALIDITY is 99 on the server"},
 		{"subscribed", func(r *rig) { r.account.AddMailbox(imaptest.Mailbox{Name: "Sent", Role: `\Sent`}) }, Sample{}, 7,
 			"mailbox Sent: subscribed: no on the server, yes in the archive"},
@@ -164,10 +172,13 @@ func TestAuditDifferences(t *testing.T) {
 		{"a body without octets", fault(imaptest.Faults{Emptied: inbox(5)}), all, 3, "sends no octets for it"},
 		{"a body cut", fault(imaptest.Faults{Cut: inbox(5)}), all, 3, "not given again: INBOX UID 5: "},
 		{"a body cut once", fault(imaptest.Faults{Cut: once(5)}), all, 0, "19 of 19 are the same"},
-		{"gone while it was compared", fault(imaptest.Faults{Vanish: inbox(5)}), all, 4, "1 message left the server while it was compared"},
-		{"a mailbox refused", fault(imaptest.Faults{Refuse: map[string]int{"EXAMINE": imaptest.Always}}), Sample{}, 3, "not compared: mailbox INBOX: open: "},
-		{"the list refused", fault(imaptest.Faults{Refuse: map[string]int{"LIST": imaptest.Always}}), Sample{}, 1, "stopped by an error"},
-		{"no flags told", fault(imaptest.Faults{}), Sample{}, 0, "All there: all 19 messages in 5 mailboxes"},
+		{"gone while it was compared", fault(imaptest.Faults{Vanish: inbox(5)}), all, 4,
+			"1 message left the server while it was compared"},
+		{"a mailbox refused", fault(imaptest.Faults{Refuse: map[string]int{"EXAMINE": imaptest.Always}}), Sample{}, 3,
+			"not compared: mailbox INBOX: open: "},
+		{"the list refused", fault(imaptest.Faults{Refuse: map[string]int{"LIST": imaptest.Always}}), Sample{}, 1,
+			"stopped by an error"},
+		{"nothing", fault(imaptest.Faults{}), Sample{}, 0, "All there: 19 messages in 5 mailboxes, by UID, flags and date."},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -30,7 +30,7 @@ type comparison struct {
 // compare goes through all UIDs of both sides. refusals are the archive's.
 func (c *comparison) compare(catalog *archive.Catalog, refusals map[archive.Key]string) {
 	f := &c.figures
-	f.Exists, f.Listed = uint64(c.listing.selected.Exists), len(c.listing.messages)
+	f.Exists, f.Listed = int64(c.listing.selected.Exists), len(c.listing.messages)
 	for i := range c.listing.messages {
 		meta := &c.listing.messages[i]
 		k := c.key

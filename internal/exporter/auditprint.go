@@ -30,18 +30,19 @@ func (r *AuditResult) String() string {
 }
 
 func (r *AuditResult) printHead(out *strings.Builder) {
-	fmt.Fprintf(out, "Audit of %s: %s at %s\n", humane.Printable(r.Dir), humane.Printable(r.Source.User), humane.Printable(r.Source.Host))
+	fmt.Fprintf(out, "Audit of %s: %s at %s\n",
+		humane.Printable(r.Dir), humane.Printable(r.Source.User), humane.Printable(r.Source.Host))
 	t := &r.Total
 	fmt.Fprintf(out, "%s on the server, in %s: %s archived, %s missing, %s refused\n", humane.Plural(t.Listed, "message"),
 		humane.Plural(len(r.Mailboxes), "mailbox"), humane.Count(t.Archived), humane.Count(t.Missing), humane.Count(t.Refused))
-	fmt.Fprintf(out, "%s in the archive vanished from the server since the last export, %s with other flags or dates\n",
-		humane.Count(t.Vanished), humane.Plural(t.Differing, "message"))
+	fmt.Fprintf(out, "%s vanished from the server since the last export, %s differing\n",
+		humane.Count(t.Vanished), humane.Count(t.Differing+t.Damaged))
 	switch {
 	case r.SampleAll:
 		fmt.Fprintf(out, "Octets of all messages compared: %s of %s are the same (%s)\n",
 			humane.Count(t.Compared), humane.Count(t.Sampled), humane.Octets(t.Octets))
 	case t.Sampled > 0:
-		fmt.Fprintf(out, "Octets of a sample compared: %s of %s are the same (%s); taken with --sample-seed %d\n",
+		fmt.Fprintf(out, "Octets of a sample compared: %s of %s are the same (%s), --sample-seed %d\n",
 			humane.Count(t.Compared), humane.Count(t.Sampled), humane.Octets(t.Octets), r.Seed)
 	default:
 		fmt.Fprintln(out, "Octets were not compared; --sample N or --sample all does it")
@@ -84,7 +85,7 @@ func (r *AuditResult) printTable(out *strings.Builder) {
 	}
 	columns := []column{
 		{title: "UIDVALIDITY", value: func(m *AuditedMailbox) string { return fmt.Sprint(m.UIDValidity) }},
-		{title: "exists", value: func(m *AuditedMailbox) string { return humane.Count(int64(m.Exists)) }}, //nolint:gosec // G115: a sum of 32 bits
+		{title: "exists", value: func(m *AuditedMailbox) string { return humane.Count(m.Exists) }},
 		count("archived", func(f *AuditFigures) int { return f.Archived }),
 		count("missing", func(f *AuditFigures) int { return f.Missing }),
 	}
@@ -135,7 +136,7 @@ func (m *AuditedMailbox) remark() string {
 }
 
 // shownSet is how many octets of a UID set are shown.
-const shownSet = 100
+const shownSet = 60
 
 func (r *AuditResult) printDifferences(out *strings.Builder) {
 	for _, m := range r.Mailboxes {
@@ -148,7 +149,8 @@ func (r *AuditResult) printDifferences(out *strings.Builder) {
 				humane.Octets(m.MissingOctets), cutSet(m.MissingUIDs, shownSet))
 		}
 		if m.Vanished > 0 {
-			fmt.Fprintf(out, "vanished: %s: %s, UID %s\n", name, humane.Plural(m.Vanished, "message"), cutSet(m.VanishedUIDs, shownSet))
+			fmt.Fprintf(out, "vanished: %s: %s, UID %s\n",
+				name, humane.Plural(m.Vanished, "message"), cutSet(m.VanishedUIDs, shownSet))
 		}
 	}
 	for _, name := range r.Unlisted {
@@ -163,9 +165,21 @@ func (r *AuditResult) printDifferences(out *strings.Builder) {
 				humane.Plural(r.Total.Differing+r.Total.Damaged-shown, "message"))
 			break
 		}
-		fmt.Fprintf(out, "differs: %s UID %d: %s: %s on the server, %s in the archive\n", humane.Printable(d.Mailbox), d.UID, d.What,
-			humane.Printable(d.Server), humane.Printable(d.Archive))
+		fmt.Fprintf(out, "differs: %s UID %d: %s: %s on the server, %s in the archive\n", humane.Printable(d.Mailbox),
+			d.UID, d.What, humane.Printable(cutSum(d.Server)), humane.Printable(cutSum(d.Archive)))
 	}
+}
+
+// sha256Is is what a checksum in a Difference begins with.
+const sha256Is = "SHA-256 "
+
+// cutSum shortens a checksum; the report in JSON has it whole.
+func cutSum(text string) string {
+	const digits = 12
+	if strings.HasPrefix(text, sha256Is) && len(text) > len(sha256Is)+digits {
+		return text[:len(sha256Is)+digits] + "…"
+	}
+	return text
 }
 
 // printUnproven writes what was refused, and what was not compared or does not fit together.
@@ -176,7 +190,8 @@ func (r *AuditResult) printUnproven(out *strings.Builder) {
 	}{{"refused", r.Refused}, {"not given again", r.NotGiven}} {
 		for i, m := range list.messages {
 			if i == shown {
-				fmt.Fprintf(out, "%s: %s more; the report in JSON has them\n", list.title, humane.Plural(len(list.messages)-shown, "message"))
+				fmt.Fprintf(out, "%s: %s more; the report in JSON has them\n",
+					list.title, humane.Plural(len(list.messages)-shown, "message"))
 				break
 			}
 			fmt.Fprintf(out, "%s: %s UID %d: %s\n", list.title, humane.Printable(m.Mailbox), m.UID, humane.Printable(m.Text))

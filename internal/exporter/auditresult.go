@@ -3,6 +3,7 @@ package exporter
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"mailark/archive"
@@ -12,13 +13,13 @@ import (
 // AuditFigures count the messages of a mailbox, or of all. Listed = Archived + Missing + Refused;
 // Sampled = Compared + OtherOctets + Damaged + NotGiven + NotAsked.
 type AuditFigures struct {
-	Exists   uint64 `json:"exists"`   // as EXAMINE said
-	Listed   int    `json:"listed"`   // by FETCH
-	Archived int    `json:"archived"` // of those, under the same UIDVALIDITY and UID
-	Missing  int    `json:"missing"`  // … in the archive, for no known reason
-	Refused  int    `json:"refused"`  // … in the archive, because the server would not give them
-	Vanished int    `json:"vanished"` // the archive takes them to be on the server, which does not list them
-	Gone     int    `json:"gone"`     // archived, and known to have left the server
+	Exists   int64 `json:"exists"`   // as EXAMINE said
+	Listed   int   `json:"listed"`   // by FETCH
+	Archived int   `json:"archived"` // of those, under the same UIDVALIDITY and UID
+	Missing  int   `json:"missing"`  // … in the archive, for no known reason
+	Refused  int   `json:"refused"`  // … in the archive, because the server would not give them
+	Vanished int   `json:"vanished"` // the archive takes them to be on the server, which does not list them
+	Gone     int   `json:"gone"`     // archived, and known to have left the server
 
 	Differing     int   `json:"differing"`      // of Archived: something of the next four
 	OtherFlags    int   `json:"other_flags"`    // flags or keywords
@@ -139,7 +140,8 @@ func (r *AuditResult) complete() {
 	for _, m := range r.Mailboxes {
 		r.Total.add(&m.AuditFigures)
 		if !m.addUp() {
-			r.Err = errors.Join(r.Err, fmt.Errorf("the audit's figures of %q do not add up: %+v: %w", m.Name, m.AuditFigures, errFigures))
+			r.Err = errors.Join(r.Err, fmt.Errorf("the audit's figures of %q do not add up: %+v: %w",
+				m.Name, m.AuditFigures, errFigures))
 		}
 	}
 	if r.Err != nil {
@@ -152,8 +154,8 @@ func (r *AuditResult) complete() {
 // errFigures says that figures do not add up, which is our own mistake (exit code 1).
 var errFigures = errors.New("internal error")
 
-// ExitCode is the program's exit code for this result: 0 only if everything on the server was looked at, and is in the
-// archive as it is there.
+// ExitCode is the program's exit code for this result: 0 only if everything on the server was looked at, and is in
+// the archive as it is there.
 func (r *AuditResult) ExitCode() int {
 	unlooked, lost := r.unlooked()
 	t := r.sum()
@@ -192,14 +194,19 @@ func (r *AuditResult) unlooked() (all, lost int) {
 	return all, lost
 }
 
+// structure counts what differs and is not about messages.
+func (r *AuditResult) structure() int {
+	n := len(r.Unlisted) + len(r.Differs)
+	for _, m := range r.Mailboxes {
+		n += len(m.Differs)
+	}
+	return n
+}
+
 // different reports whether the archive lacks something, or has something otherwise than the server.
 func (r *AuditResult) different() bool {
 	t := r.sum()
-	structure := len(r.Unlisted) + len(r.Differs)
-	for _, m := range r.Mailboxes {
-		structure += len(m.Differs)
-	}
-	return structure+t.Missing+t.Vanished+t.Differing+t.Damaged > 0
+	return r.structure()+t.Missing+t.Vanished+t.Differing+t.Damaged > 0
 }
 
 // doubtful reports whether the server's answers contradict each other, or do not suffice.
@@ -213,36 +220,61 @@ func (r *AuditResult) doubtful() bool {
 
 // verdict is the last line.
 func (r *AuditResult) verdict() string {
-	unlooked, _ := r.unlooked()
 	t := r.sum()
-	switch r.ExitCode() {
-	case exitComplete:
-		return fmt.Sprintf("All there: all %s in %s are in the archive%s.", humane.Plural(t.Listed, "message"),
-			humane.Plural(len(r.Mailboxes), "mailbox"), r.octetsToo(&t))
-	case exitDamaged:
-		if r.Err != nil {
-			break
-		}
-		return fmt.Sprintf("NOT EQUAL: %s missing, %s vanished, %s differing. Run mailark-export again, then audit again.",
-			humane.Count(t.Missing), humane.Count(t.Vanished), humane.Count(t.Differing+t.Damaged))
-	case exitChanged:
-		return "NOT PROVEN: the server's answers contradict each other or do not suffice. Run the same command again."
-	case exitPartial:
-		return fmt.Sprintf("NOT ALL THERE: the server refused %s, the octets of %s, and %s; they are listed. All else is there.",
-			humane.Plural(t.Refused, "message"), humane.Plural(t.NotGiven, "archived one"), humane.Plural(unlooked, "whole mailbox"))
-	case exitInterrupted:
+	code := r.ExitCode()
+	switch {
+	case code == exitComplete:
+		return fmt.Sprintf("All there: %s in %s%s%s.", humane.Plural(t.Listed, "message"),
+			humane.Plural(len(r.Mailboxes), "mailbox"), r.leftOut(), r.octetsToo(&t))
+	case code == exitDamaged && r.Err == nil:
+		return fmt.Sprintf("NOT EQUAL: %s. Export again, then audit again.", parts(
+			part{t.Missing, "%s missing"}, part{t.Vanished, "%s vanished"}, part{t.Differing, "%s differing"},
+			part{t.Damaged, "%s damaged"}, part{r.structure(), "%s about whole mailboxes"}))
+	case code == exitChanged:
+		return "NOT PROVEN: the server's answers contradict each other or do not suffice. Audit again."
+	case code == exitPartial:
+		unlooked, _ := r.unlooked()
+		return fmt.Sprintf("NOT ALL THERE: the server refused %s, as listed. All else is there.", parts(
+			part{t.Refused, humane.Plural(t.Refused, "message")}, part{t.NotGiven, "the octets of " + humane.Plural(t.NotGiven, "message")},
+			part{unlooked, humane.Plural(unlooked, "mailbox")}))
+	case code == exitInterrupted:
 		return "NOT PROVEN: interrupted. Run the same command again; it begins anew."
 	}
 	return "NOT PROVEN: stopped by an error. Run the same command again when it is mended."
 }
 
+// leftOut says how many mailboxes the verdict is not about.
+func (r *AuditResult) leftOut() string {
+	if n := r.Skipped + r.Foreign; n > 0 {
+		return fmt.Sprintf(" (%s left out)", humane.Count(n))
+	}
+	return ""
+}
+
 // octetsToo says how many bodies were compared.
 func (r *AuditResult) octetsToo(t *AuditFigures) string {
 	switch {
-	case t.Sampled == 0 && !r.SampleAll:
-		return " (UIDs, flags, dates; no octets were compared)"
 	case r.SampleAll:
-		return fmt.Sprintf(", and the octets of all of them (%s) are the same", humane.Octets(t.Octets))
+		return ", to the last octet"
+	case t.Sampled > 0:
+		return fmt.Sprintf("; the octets of %s are the same", humane.Count(t.Compared))
 	}
-	return fmt.Sprintf(", and the octets of %s (%s) are the same", humane.Count(t.Compared), humane.Octets(t.Octets))
+	return ", by UID, flags and date"
+}
+
+// part is one number of a verdict and what it is about.
+type part struct {
+	n    int
+	text string // "%s" stands for the number
+}
+
+// parts joins those that are not 0.
+func parts(list ...part) string {
+	var texts []string
+	for _, p := range list {
+		if p.n > 0 {
+			texts = append(texts, strings.ReplaceAll(p.text, "%s", humane.Count(p.n)))
+		}
+	}
+	return strings.Join(texts, ", ")
 }

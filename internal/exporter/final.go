@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"mailark/archive"
+	"mailark/internal/humane"
 )
 
 // FinalResult is what the passes of the day of the cut-over have come to.
@@ -33,13 +34,21 @@ func (f *FinalResult) Line() string {
 	case f.Last().Err != nil:
 		return "NOT FINAL: stopped by an error. Run the same command again when it is mended."
 	case code == exitComplete:
-		return fmt.Sprintf("Final: passes %d and %d agree, and all is in the archive. The old server is not needed any more.",
-			len(f.Passes)-1, len(f.Passes))
+		return fmt.Sprintf("Final: passes %d and %d agree, and all is in the archive%s.",
+			len(f.Passes)-1, len(f.Passes), f.leftOut())
 	case f.Agreed:
 		return "NOT COMPLETE: two passes agree, but what is listed above could not be copied."
 	}
-	return fmt.Sprintf("NOT FINAL: the server was still changing in pass %d. Stop what delivers or changes mail, and run the same command again.",
-		len(f.Passes))
+	return fmt.Sprintf("NOT FINAL: the server was still changing in pass %d. Stop what delivers or changes mail there, "+
+		"and run the same command again.", len(f.Passes))
+}
+
+// leftOut says how many mailboxes the verdict is not about.
+func (f *FinalResult) leftOut() string {
+	if n := f.Last().Skipped + f.Last().Foreign; n > 0 {
+		return fmt.Sprintf(" but for %s left out", humane.Plural(n, "mailbox"))
+	}
+	return ""
 }
 
 // Final runs again and again until two passes in a row agree: the second one found nothing new, nothing changed and
@@ -74,8 +83,8 @@ func (r *Result) quiet() bool {
 	t := r.Total()
 	renumbered := r.which(func(m *Mailbox) bool { return m.NewEpoch })
 	code := r.ExitCode()
-	return (code == exitComplete || code == exitPartial) && !r.Created && !r.DryRun && r.Unseen == 0 && len(r.Unlisted)+len(renumbered) == 0 &&
-		t.Now+t.Vanished+t.FlagsChanged+t.Gone+t.Back == 0
+	return (code == exitComplete || code == exitPartial) && !r.Created && !r.DryRun && r.Unseen == 0 &&
+		len(r.Unlisted)+len(renumbered) == 0 && t.Now+t.Vanished+t.FlagsChanged+t.Gone+t.Back == 0
 }
 
 // picture is what the archive knows of the server.
@@ -104,7 +113,9 @@ func takePicture(o *Options) (*picture, error) {
 	defer func() { _ = r.Close() }() // was only read
 	p := &picture{mailboxes: make(map[uint32]pictured)}
 	for _, m := range r.Mailboxes() {
-		now := pictured{raw: m.Raw, roles: roles(&m.MailboxInfo), subscribed: m.Subscribed, listed: m.Listed, messages: len(r.Current(m.ID))}
+		now := pictured{
+			raw: m.Raw, roles: roles(&m.MailboxInfo), subscribed: m.Subscribed, listed: m.Listed, messages: len(r.Current(m.ID)),
+		}
 		if e := r.Epoch(m.ID); e != nil {
 			now.epoch, now.validity = e.N, e.UIDValidity
 			if st := e.State; st != nil {

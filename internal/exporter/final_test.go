@@ -18,7 +18,8 @@ func (r *rig) final(exit, passes int, between func(n int)) *FinalResult {
 		between(n)
 	})
 	if res.ExitCode() != exit || len(res.Passes) != passes {
-		r.Fatalf("exit %d after %d passes, want %d after %d (error %v)\n%v", res.ExitCode(), len(res.Passes), exit, passes, err, res.Last())
+		r.Fatalf("exit %d after %d passes, want %d after %d (error %v)\n%v",
+			res.ExitCode(), len(res.Passes), exit, passes, err, res.Last())
 	}
 	if strings.HasPrefix(res.Line(), "Final: ") != (exit == 0) {
 		r.Errorf("exit %d: %s", exit, res.Line())

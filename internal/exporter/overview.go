@@ -24,7 +24,7 @@ type OverviewMailbox struct {
 	UIDValidity uint32 `json:"uidvalidity"`
 	Subscribed  bool   `json:"subscribed"`
 	NoMail      bool   `json:"no_mail,omitempty"` // \Noselect: it cannot hold any
-	Foreign     bool   `json:"foreign,omitempty"` // other people's, or shared: export leaves it out, and nothing was asked of it
+	Foreign     bool   `json:"foreign,omitempty"` // other people's, or shared: export leaves it out; nothing was asked
 	Failed      string `json:"failed,omitempty"`  // why there are no figures
 }
 
@@ -36,9 +36,9 @@ type Overview struct {
 	Err       error             // what ended it early
 }
 
-// measurer is a server that may tell the size of a mailbox without listing it.
+// measurer is a server that may tell the sizes of mailboxes without listing them.
 type measurer interface {
-	Measure(ctx context.Context, name string) (m session.Measure, ok bool, err error)
+	Measures(ctx context.Context, names []string, fn func(name string, m session.Measure)) error
 }
 
 // List tells what mailboxes an account has and how much is in them, and copies nothing. Dir is not used. The result is
@@ -61,48 +61,89 @@ func (o *Overview) fill(ctx context.Context, l *link, opts *Options) error {
 	if err != nil {
 		return err
 	}
-	set := glob.NewSet(opts.Include, opts.Exclude)
-	at := Progress{MailboxesOf: len(listing.Mailboxes)}
-	for i := range listing.Mailboxes {
-		m := &listing.Mailboxes[i]
-		info := mailboxInfo(m)
-		if !set.Has(info.Name()) {
-			o.Skipped++
-			continue
-		}
-		at.Mailbox = info.Name()
+	chosen, err := o.choose(listing.Mailboxes, opts)
+	if err != nil {
+		return err
+	}
+	measured, err := measures(ctx, l, chosen)
+	if err != nil {
+		return err
+	}
+	at := Progress{MailboxesOf: len(chosen)}
+	for i := range o.Mailboxes {
+		box := &o.Mailboxes[i]
+		at.Mailbox = box.Name
 		opts.Progress(at)
-		box := OverviewMailbox{
-			Name: info.Name(), Raw: m.Raw, Role: info.Role(), Subscribed: m.Subscribed, NoMail: !m.Selectable(), Foreign: m.Foreign,
-		}
-		if err := box.measure(ctx, l, m); err != nil {
+		if m, ok := measured[chosen[i].Name]; ok {
+			box.Messages, box.Octets, box.UIDValidity = int(m.Messages), m.Octets, m.UIDValidity
+		} else if err := box.open(ctx, l, &chosen[i]); err != nil {
 			return err
 		}
-		o.Mailboxes = append(o.Mailboxes, box)
 		at.Mailboxes++
 	}
+	return nil
+}
+
+// choose applies the patterns. INBOX comes first.
+func (o *Overview) choose(listed []session.Mailbox, opts *Options) ([]session.Mailbox, error) {
+	set := glob.NewSet(opts.Include, opts.Exclude)
+	chosen := slices.DeleteFunc(slices.Clone(listed), func(m session.Mailbox) bool {
+		info := mailboxInfo(&m)
+		return !set.Has(info.Name())
+	})
 	if err := set.Unused(); err != nil {
-		return &UsageError{fmt.Sprintf("%v; %s", err, knownNames(listing.Mailboxes))}
+		return nil, &UsageError{fmt.Sprintf("%v; %s", err, knownNames(listed))}
 	}
-	slices.SortStableFunc(o.Mailboxes, func(a, b OverviewMailbox) int {
+	slices.SortStableFunc(chosen, func(a, b session.Mailbox) int {
 		if first := b2i(b.Name == "INBOX") - b2i(a.Name == "INBOX"); first != 0 {
 			return first
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	return nil
+	o.Skipped = len(listed) - len(chosen)
+	for i := range chosen {
+		m := &chosen[i]
+		info := mailboxInfo(m)
+		o.Mailboxes = append(o.Mailboxes, OverviewMailbox{
+			Name: info.Name(), Raw: m.Raw, Role: info.Role(), Subscribed: m.Subscribed,
+			NoMail: !m.Selectable(), Foreign: m.Foreign, Failed: fault(m),
+		})
+	}
+	return chosen, nil
 }
 
-// measure finds out how much is in the mailbox. What is wrong with the mailbox itself is noted; an error ends all.
-func (b *OverviewMailbox) measure(ctx context.Context, l *link, m *session.Mailbox) error {
-	if b.Failed = fault(m); b.Failed != "" || b.NoMail || b.Foreign {
+// measures asks for the sizes of all mailboxes at once. What the server does not tell, or loses the connection over, is
+// left out.
+func measures(ctx context.Context, l *link, chosen []session.Mailbox) (map[string]session.Measure, error) {
+	measured := make(map[string]session.Measure)
+	err := l.do(ctx, func(src server) error {
+		asked, can := src.(measurer)
+		if !can {
+			return nil
+		}
+		var names []string
+		for i := range chosen {
+			m := &chosen[i]
+			if _, done := measured[m.Name]; !done && m.Selectable() && !m.Foreign && fault(m) == "" {
+				names = append(names, m.Name)
+			}
+		}
+		return asked.Measures(ctx, names, func(name string, m session.Measure) { measured[name] = m })
+	})
+	if lostConnection(err) && ctx.Err() == nil {
+		err = nil
+	}
+	return measured, err
+}
+
+// open finds out how much is in a mailbox by listing it. What is wrong with the mailbox itself is noted; an error ends
+// all.
+func (b *OverviewMailbox) open(ctx context.Context, l *link, m *session.Mailbox) error {
+	if b.Failed != "" || b.NoMail || b.Foreign {
 		return nil
 	}
 	l.begin()
-	ok, err := b.status(ctx, l, m.Name)
-	if err == nil && !ok {
-		err = b.sum(ctx, l, m.Name)
-	}
+	err := b.sum(ctx, l, m.Name)
 	var own *mailboxError
 	switch {
 	case errors.Is(err, errRenumbered):
@@ -113,28 +154,6 @@ func (b *OverviewMailbox) measure(ctx context.Context, l *link, m *session.Mailb
 		return err
 	}
 	return nil
-}
-
-// status asks by STATUS. Where that is refused the mailbox is opened after all.
-func (b *OverviewMailbox) status(ctx context.Context, l *link, name string) (ok bool, err error) {
-	var m session.Measure
-	err = l.do(ctx, func(src server) (err error) {
-		if asked, can := src.(measurer); can {
-			m, ok, err = asked.Measure(ctx, name)
-		}
-		return err
-	})
-	var stop *stopError
-	switch {
-	case err == nil && ok:
-		b.Messages, b.Octets, b.UIDValidity = int(m.Messages), m.Octets, m.UIDValidity
-		return true, nil
-	case lostConnection(err):
-		return false, asMailboxError(ctx, "measure", err)
-	case err != nil && (ctx.Err() != nil || errors.As(err, &stop) || errors.Is(err, ErrGaveUp)):
-		return false, err
-	}
-	return false, nil
 }
 
 // sum opens the mailbox and adds up the sizes of its messages.
@@ -179,7 +198,8 @@ func (o *Overview) Print(w io.Writer) error {
 	fmt.Fprintf(&out, line, "messages", "size", "UIDVALIDITY", "sub", "role", "mailbox")
 	for i := range o.Mailboxes {
 		m := &o.Mailboxes[i]
-		count, size, validity, subscribed := humane.Count(m.Messages), humane.Octets(m.Octets), fmt.Sprint(m.UIDValidity), "no"
+		count, size, validity := humane.Count(m.Messages), humane.Octets(m.Octets), fmt.Sprint(m.UIDValidity)
+		subscribed := "no"
 		if m.NoMail || m.Foreign || m.UIDValidity == 0 && m.Failed != "" {
 			count, size, validity = "-", "-", "-"
 		}

@@ -284,7 +284,9 @@ func (b *bodies) settleOther(uid uint32, sum archive.Sum) {
 	m.NotAsked--
 	m.OtherOctets++
 	b.box.differ(uid)
-	b.result.differ(Difference{Mailbox: m.Name, UID: uid, What: "octets", Server: "SHA-256 " + sum.String(), Archive: "SHA-256 " + msg.Sum.String()})
+	b.result.differ(Difference{
+		Mailbox: m.Name, UID: uid, What: "octets", Server: sha256Is + sum.String(), Archive: sha256Is + msg.Sum.String(),
+	})
 }
 
 func (b *bodies) settleNotGiven(uid uint32, text string) {
@@ -346,7 +348,9 @@ func (a *audit) readBack(ctx context.Context) error {
 		case errors.As(err, &damage):
 			m.NotAsked--
 			m.Damaged++
-			a.result.differ(Difference{Mailbox: m.Name, UID: g.msg.UID, What: "damage", Server: "SHA-256 " + g.msg.Sum.String(), Archive: err.Error()})
+			a.result.differ(Difference{
+				Mailbox: m.Name, UID: g.msg.UID, What: "damage", Server: sha256Is + g.msg.Sum.String(), Archive: err.Error(),
+			})
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		default:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 )
 
 // Measure is what STATUS says of a mailbox with the sum of its sizes (RFC 8438, RFC 9051).
@@ -14,21 +15,38 @@ type Measure struct {
 	Octets      int64  // sum of RFC822.SIZE
 }
 
-// Measure asks for MESSAGES, UIDVALIDITY and SIZE without selecting the mailbox. ok is false, and nothing was asked or
-// nothing of use was answered, if the server does not tell SIZE.
-func (c *conn) Measure(ctx context.Context, name string) (m Measure, ok bool, err error) {
-	if !c.caps.Has(imap.CapStatusSize) {
-		return Measure{}, false, nil
-	}
-	err = c.run(ctx, fmt.Sprintf("STATUS %q", name), ScopeMailbox, func() error {
-		data, err := c.cl.Status(name, &imap.StatusOptions{NumMessages: true, UIDValidity: true, Size: true}).Wait()
+// Measures asks for MESSAGES, UIDVALIDITY and SIZE of mailboxes without selecting them. Commands are pipelined, a
+// bounded number in flight. fn is called for each mailbox of which the server tells all that; for none if it does not
+// offer STATUS=SIZE. The error returned is that of a lost connection.
+func (c *conn) Measures(ctx context.Context, names []string, fn func(name string, m Measure)) error {
+	for first := 0; first < len(names); first += statusesAhead {
+		some := names[first:min(first+statusesAhead, len(names))]
+		err := c.run(ctx, fmt.Sprintf("STATUS of %d mailboxes", len(some)), ScopeSession, func() error {
+			if !c.caps.Has(imap.CapStatusSize) {
+				return nil
+			}
+			return c.measure(some, fn)
+		})
 		if err != nil {
 			return err
 		}
-		if ok = data.NumMessages != nil && data.Size != nil && *data.Size >= 0; ok {
-			m = Measure{Messages: *data.NumMessages, UIDValidity: data.UIDValidity, Octets: *data.Size}
+	}
+	return nil
+}
+
+func (c *conn) measure(names []string, fn func(name string, m Measure)) error {
+	sent := make([]*imapclient.StatusCommand, len(names))
+	for i, name := range names {
+		sent[i] = c.cl.Status(name, &imap.StatusOptions{NumMessages: true, UIDValidity: true, Size: true})
+	}
+	for i, name := range names {
+		data, err := sent[i].Wait()
+		if err = c.wrap(fmt.Sprintf("STATUS %q", name), ScopeMailbox, err); isLost(err) {
+			return err
 		}
-		return nil
-	})
-	return m, ok && err == nil, err
+		if err == nil && data.NumMessages != nil && data.Size != nil && *data.Size >= 0 {
+			fn(name, Measure{Messages: *data.NumMessages, UIDValidity: data.UIDValidity, Octets: *data.Size})
+		}
+	}
+	return nil
 }
