@@ -17,6 +17,7 @@ type flags struct {
 	connections  int
 	otherSource  bool
 	believeEmpty bool
+	modes
 }
 
 func command() *cli.Command {
@@ -29,10 +30,10 @@ func command() *cli.Command {
 	run.Flags.BoolVar(&f.believeEmpty, "believe-empty", false,
 		"take a mailbox that is suddenly empty for emptied, and mark its messages as gone")
 	return &cli.Command{
-		Name: "mailark-export", Args: "ARCHIVE", MinArgs: 1, MaxArgs: 1, Unpiped: true,
+		Name: "mailark-export", Args: "ARCHIVE", MaxArgs: 1, Unpiped: true,
 		About: "Copies every mailbox of an IMAP account into ARCHIVE, a directory, which is made if need be.\n" +
 			"Changes nothing on the server. Run it again to go on after a stop, or to fetch what is new.",
-		Sections: []cli.Section{f.Connection.Section(), run},
+		Sections: []cli.Section{f.Connection.Section(), run, f.modes.section()},
 		Run:      f.run,
 	}
 }

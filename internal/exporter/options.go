@@ -21,6 +21,7 @@ type Options struct {
 
 	DryRun       bool // only find out what would be copied; the archive is not touched
 	OtherSource  bool // allow an archive that was begun from another host or user
+	Full         bool // compare everything, believe no STATUS
 	BelieveEmpty bool // take a mailbox that has become empty for emptied, and mark its messages as gone
 
 	// Connections is how many connections are used at most, up to MaxConnections; 0: DefaultConnections. Further ones than the first are made when
