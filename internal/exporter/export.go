@@ -63,12 +63,19 @@ func newExport(options Options) *export {
 			Host: opts.Session.Host, User: opts.Session.User,
 		}},
 	}
+	if opts.Maildir != "" {
+		x.source = maildirSource(opts.Maildir)
+		x.result.Source = x.source
+	}
 	return x
 }
 
 func (x *export) run(ctx context.Context) error {
 	if err := x.openArchive(); err != nil {
 		return err
+	}
+	if x.opts.Maildir != "" {
+		x.link.dial = dialMaildir(&x.opts, x.catalog)
 	}
 	listed, err := x.listMailboxes(ctx)
 	if err != nil {
