@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +74,11 @@ func scan(ctx context.Context, dir *os.Root, has map[string]bool, log *slog.Logg
 			return nil, err
 		}
 		if !steady && try > 1 {
-			list = append(list, stillThere(dir, last, list)...)
+			missed, err := stillThere(dir, has, last, list)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, missed...)
 		}
 		if steady || try == maxScans {
 			return markAlone(dir, list), nil
@@ -149,21 +154,56 @@ func changed(dir *os.Root, sub string) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// stillThere are the messages of an earlier scan that a later one has not shown and that have not gone.
-func stillThere(dir *os.Root, earlier, later []message) (missed []message) {
+// stillThere are the messages of an earlier scan that a later one has not shown and that have not gone, under the names
+// they have now.
+func stillThere(dir *os.Root, has map[string]bool, earlier, later []message) (found []message, err error) {
 	shown := make(map[string]bool, len(later))
 	for i := range later {
 		shown[base(later[i].file)] = true
 	}
-	for i := range earlier {
-		m := &earlier[i]
-		if !shown[base(m.file)] {
-			if _, err := dir.Lstat(m.path()); err == nil {
-				missed = append(missed, *m)
+	missed := slices.DeleteFunc(slices.Clone(earlier), func(m message) bool { return shown[base(m.file)] })
+	for range maxScans {
+		missed = slices.DeleteFunc(missed, func(m message) bool {
+			_, err := dir.Lstat(m.path())
+			if err == nil {
+				found = append(found, m)
+			}
+			return err == nil
+		})
+		if len(missed) == 0 {
+			break
+		}
+		names, err := namesNow(dir, has)
+		if err != nil {
+			return nil, err
+		}
+		for i := range missed {
+			m := &missed[i]
+			if now, ok := names[base(m.file)]; ok {
+				m.file, m.isNew = path.Base(now), path.Dir(now) == newDir
 			}
 		}
 	}
-	return missed
+	return found, nil
+}
+
+// namesNow are the paths of a mailbox's files by their bases.
+func namesNow(dir *os.Root, has map[string]bool) (map[string]string, error) {
+	names := make(map[string]string)
+	for _, sub := range []string{newDir, curDir} {
+		if !has[sub] {
+			continue
+		}
+		err := eachEntry(dir, sub, func(e fs.DirEntry) error {
+			m := message{file: e.Name(), isNew: sub == newDir}
+			names[base(m.file)] = m.path()
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
 }
 
 // markAlone finds files whose names differ in the flags alone. If all but one have gone, that was one message which
@@ -173,22 +213,27 @@ func markAlone(dir *os.Root, list []message) []message {
 	for i := range list {
 		count[identity(&list[i])]++
 	}
-	for i := 0; i < len(list); i++ {
-		id := identity(&list[i])
+	list = slices.DeleteFunc(list, func(m message) bool {
+		id := identity(&m)
 		if count[id] == 1 {
-			continue
+			return false
 		}
-		if _, err := dir.Lstat(list[i].path()); errors.Is(err, fs.ErrNotExist) {
-			list[i] = list[len(list)-1]
-			list = list[:len(list)-1]
-			count[id]--
-			i--
-		}
-	}
+		_, err := dir.Lstat(m.path())
+		gone := errors.Is(err, fs.ErrNotExist)
+		count[id] -= b2i(gone)
+		return gone
+	})
 	for i := range list {
 		list[i].alone = count[identity(&list[i])] == 1
 	}
 	return list
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // identity is what tells a message from all others of its mailbox, for ever: the unique part of its name, without the

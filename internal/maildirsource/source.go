@@ -194,7 +194,7 @@ func (s *Source) open(m *message) (*os.File, fs.FileInfo, error) {
 				return f, info, err
 			}
 		}
-		if err := s.look(); err != nil {
+		if s.names, err = namesNow(s.dir, s.box.has); err != nil {
 			return nil, nil, err
 		}
 		if now, there := s.names[base(m.file)]; !there || ok && now == known {
@@ -202,25 +202,6 @@ func (s *Source) open(m *message) (*os.File, fs.FileInfo, error) {
 		}
 	}
 	return nil, nil, err
-}
-
-// look notes the names that the files have now.
-func (s *Source) look() error {
-	s.names = make(map[string]string, len(s.messages))
-	for _, sub := range []string{newDir, curDir} {
-		if !s.box.has[sub] {
-			continue
-		}
-		err := eachEntry(s.dir, sub, func(e fs.DirEntry) error {
-			m := message{file: e.Name(), isNew: sub == newDir}
-			s.names[base(m.file)] = m.path()
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Close ends the reading.
