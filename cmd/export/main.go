@@ -8,6 +8,7 @@ import (
 
 	"mailark/internal/cli"
 	"mailark/internal/exporter"
+	"mailark/internal/maildirsource"
 )
 
 func main() { os.Exit(cli.Main(command())) }
@@ -61,6 +62,11 @@ func explain(err error) error {
 	switch {
 	case errors.As(err, &usage):
 		return &cli.UsageError{Text: usage.Text, Hint: "mailark-export --list shows the mailboxes of the account"}
+	case errors.Is(err, maildirsource.ErrNoMaildir):
+		return &cli.UsageError{
+			Text: err.Error(),
+			Hint: "give the directory that holds the mailboxes, such as --maildir ~/Maildir: one of them has the directories cur, new and tmp",
+		}
 	case errors.As(err, &source):
 		return &cli.UsageError{
 			Text: source.Error(),

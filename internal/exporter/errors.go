@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"mailark/archive"
+	"mailark/internal/maildirsource"
 	"mailark/internal/session"
 )
 
@@ -129,7 +130,7 @@ func exitCode(err error) int {
 		return exitError
 	case errors.Is(err, ErrGaveUp):
 		return exitTemporary
-	case errors.As(err, &usage), errors.As(err, &source):
+	case errors.As(err, &usage), errors.As(err, &source), errors.Is(err, maildirsource.ErrNoMaildir):
 		return exitUsage
 	case errors.Is(err, archive.ErrNotArchive), errors.Is(err, archive.ErrExists):
 		return exitNoArchive

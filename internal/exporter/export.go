@@ -74,6 +74,10 @@ func newExport(options Options) *export {
 	}
 	x.link = x.newLink()
 	x.link.first, x.link.entered = true, false
+	if opts.Maildir != "" {
+		x.source = maildirSource(opts.Maildir)
+		x.result.Source = x.source
+	}
 	return x
 }
 
@@ -85,6 +89,9 @@ func (x *export) newLink() *link {
 func (x *export) run(ctx context.Context) error {
 	if err := x.openArchive(); err != nil {
 		return err
+	}
+	if x.opts.Maildir != "" {
+		x.link.dial = dialMaildir(&x.opts, x.catalog)
 	}
 	listed, err := x.listMailboxes(ctx)
 	if err != nil {
