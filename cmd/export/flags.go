@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"log/slog"
 
 	"mailark/archive"
@@ -13,6 +13,7 @@ import (
 type flags struct {
 	cli.Connection
 	cli.RunFlags
+	cli.Limits
 	otherSource  bool
 	believeEmpty bool
 }
@@ -28,7 +29,7 @@ func command() *cli.Command {
 		Name: "mailark-export", Args: "ARCHIVE", MinArgs: 1, MaxArgs: 1, Unpiped: true,
 		About: "Copies every mailbox of an IMAP account into ARCHIVE, a directory, which is made if need be.\n" +
 			"Changes nothing on the server. Run it again to go on after a stop, or to fetch what is new.",
-		Sections: []cli.Section{f.Connection.Section(), run},
+		Sections: []cli.Section{f.Connection.Section(), run, f.Limits.Section()},
 		Run:      f.run,
 	}
 }
@@ -36,22 +37,11 @@ func command() *cli.Command {
 // options turns the flags into options of an export to dir.
 func (f *flags) options(con *cli.Console, log *slog.Logger, dir string) (exporter.Options, error) {
 	session, err := f.Session(con, log)
+	limits, limitErr := f.Limits.Apply(&session)
 	return exporter.Options{
 		Session: session, Dir: dir, Archive: archive.Options{Program: cli.Program()},
 		Include: f.Mailboxes, Exclude: f.Excludes,
 		DryRun: f.DryRun, OtherSource: f.otherSource, BelieveEmpty: f.believeEmpty,
-		Log: log,
-	}, err
-}
-
-func status(p exporter.Progress) cli.Status {
-	what := p.Mailbox
-	if what != "" {
-		what = fmt.Sprintf("%d/%d %s", p.Mailboxes+1, p.MailboxesOf, what)
-	}
-	return cli.Status{
-		What: what, Growing: p.Mailboxes+1 < p.MailboxesOf,
-		Messages: int64(p.Messages), MessagesTotal: int64(p.MessagesPlanned),
-		Octets: p.Octets, OctetsTotal: p.OctetsPlanned,
-	}
+		Limits: limits, Log: log,
+	}, errors.Join(err, limitErr)
 }

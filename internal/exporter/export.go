@@ -30,6 +30,8 @@ type export struct {
 	start   time.Time
 	result  *Result
 
+	watch *watch // over limits, and for those who look on
+
 	lostInRow  int   // mailboxes in a row that were left because the connection was lost
 	miscounted error // FiguresErrors so far
 }
@@ -39,6 +41,7 @@ type export struct {
 // context.Canceled or context.DeadlineExceeded.
 func Run(ctx context.Context, options Options) (*Result, error) {
 	x := newExport(options)
+	ctx = x.watch.begin(ctx, &x.opts)
 	err := x.run(ctx)
 	if w := x.store.w; w != nil {
 		err = w.ExplainFull(err)
@@ -51,18 +54,20 @@ func newExport(options Options) *export {
 	opts := options.withDefaults()
 	x := &export{
 		opts:    opts,
+		watch:   &watch{show: opts.Progress},
 		link:    &link{dial: dialIMAP(opts.Session), retry: opts.Retry, log: opts.Log},
 		catalog: new(archive.Catalog),
 		start:   opts.Now(),
 		store: &store{
 			free: make(chan *spool.Spool, spools), bodies: make(chan body, spools),
-			tick: opts.tick, progress: opts.Progress,
+			tick: opts.tick,
 		},
 		source: archive.Source{Host: sourceHost(&opts.Session), User: opts.Session.User},
 		result: &Result{Dir: opts.Dir, DryRun: opts.DryRun, Source: archive.Source{
 			Host: opts.Session.Host, User: opts.Session.User,
 		}},
 	}
+	x.store.progress = x.watch.tell
 	return x
 }
 
@@ -168,6 +173,7 @@ func (x *export) beginRun() error {
 		return fmt.Errorf("begin run: %w", err)
 	}
 	x.begun = true
+	x.watch.publish(&x.opts)
 	return nil
 }
 
@@ -195,6 +201,7 @@ func (x *export) finish(err error) {
 	r := x.result
 	r.Err = err
 	r.Unseen = x.store.at.MailboxesOf - len(r.Mailboxes)
+	x.watch.end()
 	if w := x.store.w; w != nil {
 		if x.begun {
 			endErr := w.EndRun(r.ExitCode(), r.line())
@@ -216,6 +223,7 @@ func (x *export) finish(err error) {
 }
 
 func (x *export) logMailbox(m *Mailbox) {
+	x.opts.Done(*m)
 	f := &m.Figures
 	x.opts.Log.Info("mailbox", "name", m.Name, "listed", f.Listed, "before", f.Before, "now", f.Now, "linked", f.Linked,
 		"vanished", f.Vanished, "refused", f.Refused, "left", f.Left, "flags", f.FlagsChanged, "gone", f.Gone, "back", f.Back,

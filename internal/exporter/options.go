@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailark/archive"
+	"mailark/internal/limit"
 	"mailark/internal/session"
 )
 
@@ -23,9 +24,12 @@ type Options struct {
 	OtherSource  bool // allow an archive that was begun from another host or user
 	BelieveEmpty bool // take a mailbox that has become empty for emptied, and mark its messages as gone
 
+	Limits limit.Limits // after which the run ends, with a *limit.Error
+
 	Log      *slog.Logger     // nil: silent
 	Now      func() time.Time // nil: time.Now
 	Progress func(Progress)   // called often, from one goroutine; nil: nobody is told
+	Done     func(Mailbox)    // called for each mailbox when it is through, from the same goroutine; nil: nobody is told
 	Retry    Retry
 
 	tick time.Duration // silence after which what has come is committed; 0: 20 s
@@ -109,6 +113,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if opts.Progress == nil {
 		opts.Progress = func(Progress) {}
+	}
+	if opts.Done == nil {
+		opts.Done = func(Mailbox) {}
 	}
 	if opts.tick <= 0 {
 		opts.tick = defaultTick
