@@ -137,7 +137,11 @@ func lacks(r *archive.Reader, m *archive.Mailbox) string {
 
 func (s *status) addRuns(runs []archive.Run) {
 	if len(runs) == 0 {
-		s.Missing = append(s.Missing, missing{Why: "everything: no run has been recorded"})
+		why := "everything: no run has been recorded"
+		if s.exporting() {
+			why = s.unended()
+		}
+		s.Missing = append(s.Missing, missing{Why: why})
 	}
 	for i, run := range runs {
 		last := i == len(runs)-1

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
@@ -13,8 +15,9 @@ import (
 const (
 	// plainEvery is how often a line of progress is written where there is no terminal.
 	plainEvery = 30 * time.Second
-	// barColumns is how many columns at least a bar has; a narrower terminal has words only.
+	// barColumns is how many columns a bar has at least, if what is weightiest can be said beside it.
 	barColumns = 12
+	narrow     = 50 // columns of a terminal where words come first
 )
 
 // Status is where a run stands.
@@ -99,17 +102,24 @@ func (p *Progress) startBar() {
 	p.bars = mpb.New(mpb.WithOutput(p.con.screen.out), mpb.WithRefreshRate(200*time.Millisecond))
 	p.bar = p.bars.AddBar(0, // else its total could not be changed
 		mpb.BarFillerTrim(),
-		mpb.PrependDecorators(decor.Any(func(s decor.Statistics) string { return p.beside(s.AvailableWidth) })))
+		mpb.PrependDecorators(decor.Any(func(st decor.Statistics) string {
+			s, v := p.state()
+			return beside(s, v, st.AvailableWidth)
+		})))
 	p.con.screen.setBars(p.bars)
 }
 
-// beside is the text beside the bar in a terminal of so many columns. A bar too short to see gives way to words.
-func (p *Progress) beside(columns int) string {
-	s, v := p.state()
-	if text := s.Fit(v, columns-barColumns); text != "" && columns > 4*barColumns {
-		return text + " "
+// beside is the text beside the bar in a terminal of so many columns. A bar that would be too short to see is left out.
+func beside(s Status, v progress.Speed, columns int) string {
+	room := columns - 1
+	if columns >= narrow {
+		room -= barColumns
 	}
-	return s.Fit(v, columns)
+	text := s.Fit(v, room) + " "
+	if rest := columns - runewidth.StringWidth(text); rest < barColumns {
+		text += strings.Repeat(" ", max(rest, 0))
+	}
+	return text
 }
 
 func (p *Progress) lines(every time.Duration) {

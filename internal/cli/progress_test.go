@@ -6,6 +6,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/mattn/go-runewidth"
+
+	"mailark/internal/progress"
 )
 
 func TestProgressLines(t *testing.T) {
@@ -72,4 +76,16 @@ func TestProgressEvery(t *testing.T) {
 			t.Errorf("event %v", e)
 		}
 	})
+}
+
+// The text leaves room for a bar that can be seen, or for none.
+func TestBeside(t *testing.T) {
+	s := Status{What: "仕事/会議", Messages: 1234, MessagesTotal: 30000, Octets: 12e6, OctetsTotal: 300e6}
+	v := progress.Speed{Rate: 1.2e6, SecondsLeft: 240}
+	for columns := range 200 {
+		width := runewidth.StringWidth(beside(s, v, columns))
+		if bar := columns - width; columns > 1 && bar != 0 && bar < barColumns || columns >= narrow && bar < barColumns {
+			t.Errorf("of %d columns %d are left for the bar", columns, bar)
+		}
+	}
 }
