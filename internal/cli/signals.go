@@ -69,8 +69,7 @@ func withSignals(parent context.Context, con *Console, unpiped bool) (context.Co
 			case <-time.After(lastNote):
 			}
 		}
-		// Those caught stay caught: one that comes now must not kill a process that is about to tell how it ended.
-		signal.Stop(pipe)
+		// The signals stay caught: one that comes now must not kill a process that is about to tell how it ended.
 		close(done)
 		cancel(nil)
 	}
