@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,12 +17,19 @@ import (
 // awaitMessages waits until a run that is at work has copied so many messages.
 func awaitMessages(t *testing.T, dir string, n int64) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if r, running, err := progress.Read(archive.Running(dir), archive.Lock(dir)); err == nil && r != nil && running && r.Messages >= n {
-			return
+	await(t, fmt.Sprintf("%d messages", n), func() bool {
+		r, running, err := progress.Read(archive.Running(dir), archive.Lock(dir))
+		return err == nil && r != nil && running && r.Messages >= n
+	})
+}
+
+func await(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
-	t.Fatalf("no %d messages within 30 seconds", n)
 }
 
 // maildir makes a Maildir++ tree with n messages of some size in INBOX, and a few in another mailbox.
@@ -52,27 +60,35 @@ func maildir(t *testing.T, n, size int) string {
 
 // A server that is stopped under a run, and comes back after a while, costs nothing but the time.
 func TestDovecotRestarts(t *testing.T) {
-	d := dovecot(t, imaptest.DovecotOptions{Maildir: map[string]string{"old": maildir(t, 100, 30_000)}})
+	d := dovecot(t, imaptest.DovecotOptions{Maildir: map[string]string{"old": maildir(t, 200, 100_000)}})
 	dir := filepath.Join(t.TempDir(), "archive")
-	cmd := program(t.Context(), "mailark-export", reach(d.Addr, "old", "--bwlimit", "1M", dir)...)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
+	cmd := program(t.Context(), "mailark-export", reach(d.Addr, "old", "--bwlimit", "8M", dir)...)
+	words := filepath.Join(t.TempDir(), "said")
+	said, err := os.Create(words)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := errors.Join(cmd.Start(), said.Close()); err != nil {
 		t.Fatal(err)
 	}
 	awaitMessages(t, dir, 5)
 	if err := d.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Second) // the first new connections must be refused
+	await(t, "that a new connection was refused", func() bool {
+		data, _ := os.ReadFile(words)
+		return bytes.Count(data, []byte("connection lost")) > 1
+	})
 	if err := d.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); err != nil || !bytes.Contains(said.Bytes(), []byte("connection lost")) {
-		t.Fatalf("%v\n%s", err, &said)
+	if err := cmd.Wait(); err != nil {
+		data, _ := os.ReadFile(words)
+		t.Fatalf("%v\n%s", err, data)
 	}
 	again := lastJSON(t, mailark(t, 0, "mailark-export", reach(d.Addr, "old", "--json", dir)...))
-	if now, before := number(t, again, "archived_now"), number(t, again, "archived_before"); now != 0 || before != 105 {
+	if now, before := number(t, again, "archived_now"), number(t, again, "archived_before"); now != 0 || before != 205 {
 		t.Errorf("the run had left %d messages, and copied %d", now, before)
 	}
 	mailark(t, 0, "mailark", "verify", dir)
