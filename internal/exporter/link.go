@@ -126,6 +126,8 @@ func (l *link) do(ctx context.Context, op func(src server) error) error {
 		case ctx.Err() != nil:
 			l.drop()
 			return context.Cause(ctx)
+		case errors.Is(err, session.ErrSignIn): // it may turn out with the first operation
+			return &stopError{err}
 		case lostConnection(err):
 			if loseErr := l.lose(ctx, err, true); loseErr != nil {
 				return loseErr
