@@ -30,7 +30,7 @@ func TestMaxTransfer(t *testing.T) {
 		if !errors.As(err, &ended) || res.ExitCode() != 8 || ended.Flag != "--max-transfer" {
 			t.Fatalf("after %d messages: exit %d, %v", copied, res.ExitCode(), err)
 		}
-		if octets := res.Total().Octets; octets < 60_000 || octets > 60_000+(spools+1)*9_100 {
+		if octets := res.Total().Octets; octets < 60_000 || octets > 60_000+(spools+DefaultConnections+1)*9_100 {
 			t.Errorf("a run copied %d octets", octets)
 		}
 		if records, _ := r.archive().Len(); records != copied {

@@ -185,7 +185,7 @@ func (d *Dovecot) launch(ctx context.Context, ports []int) error {
 	d.Addr = fmt.Sprintf("127.0.0.1:%d", ports[0])
 	d.TLSAddr = fmt.Sprintf("127.0.0.1:%d", ports[1])
 	d.cmd = exec.Command(d.binary, "-F", "-c", d.path("dovecot.conf")) //nolint:noctx // it lives until Stop
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}          // a ^C for the test is not for Dovecot
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}            // a ^C for the test is not for Dovecot
 	// A file, no pipe: children that outlive the first process would keep a pipe open.
 	said, err := os.Create(d.path("start.log"))
 	if err != nil {
