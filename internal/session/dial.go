@@ -59,14 +59,17 @@ func (o Options) connect(ctx context.Context, quickAck bool) (*wire.Conn, error)
 	if err != nil {
 		return nil, connectError(ctx, op, err)
 	}
-	inner, preface, err := o.secure(ctx, raw)
+	tape := o.Trace.Open()
+	tape.Note("connected to %s (%v)", o.address(), raw.RemoteAddr())
+	inner, preface, err := o.secure(ctx, raw, tape)
 	if err != nil {
+		tape.Note("end: %v", err)
 		_ = raw.Close() // nothing was sent that could be lost
 		return nil, err
 	}
 	return wire.New(inner, raw, wire.Options{
 		Timeout: o.Timeout, Greeting: min(greetingTimeout, o.Timeout),
-		Preface: preface, QuickAck: quickAck, Log: o.Log,
+		Preface: preface, QuickAck: quickAck, Tape: tape, Log: o.Log, News: o.Shared.isNews,
 	}), nil
 }
 
@@ -84,7 +87,9 @@ func connectError(ctx context.Context, op string, err error) error {
 }
 
 // secure protects the connection as o.TLS says. preface is the greeting where STARTTLS had to read it.
-func (o Options) secure(ctx context.Context, raw net.Conn) (inner net.Conn, preface []byte, err error) {
+func (o Options) secure(
+	ctx context.Context, raw net.Conn, tape *wire.Tape,
+) (inner net.Conn, preface []byte, err error) {
 	if o.TLS == TLSNone {
 		return raw, nil, nil
 	}
@@ -94,7 +99,7 @@ func (o Options) secure(ctx context.Context, raw net.Conn) (inner net.Conn, pref
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if o.TLS == TLSStartTLS {
-		if preface, err = o.startTLS(ctx, raw); err != nil {
+		if preface, err = o.startTLS(ctx, raw, tape); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -106,12 +111,13 @@ func (o Options) secure(ctx context.Context, raw net.Conn) (inner net.Conn, pref
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, nil, o.tlsError(ctx, err)
 	}
+	o.noteTLS(tc.ConnectionState(), tape)
 	return tc, preface, nil
 }
 
 // startTLS speaks the clear part of STARTTLS (RFC 9051, section 6.2.1) by itself, so that go-imap
 // starts above TLS. The greeting it returns is its own: what was told in the clear is void.
-func (o Options) startTLS(ctx context.Context, raw net.Conn) (preface []byte, err error) {
+func (o Options) startTLS(ctx context.Context, raw net.Conn, tape *wire.Tape) (preface []byte, err error) {
 	op := "STARTTLS with " + o.address()
 	br := bufio.NewReaderSize(raw, 8<<10)
 	next := func() (wire.Status, error) {
@@ -120,6 +126,7 @@ func (o Options) startTLS(ctx context.Context, raw net.Conn) (preface []byte, er
 			if err != nil {
 				return wire.Status{}, connectError(ctx, op, err)
 			}
+			tape.Heard(line)
 			if st, ok := wire.ParseStatus(line); ok {
 				return st, nil
 			}
@@ -138,7 +145,8 @@ func (o Options) startTLS(ctx context.Context, raw net.Conn) (preface []byte, er
 	case greeting.Kind != "OK":
 		return nil, refuseTLS(op, greeting, "the server calls us signed in before the connection is secure")
 	}
-	if _, err := raw.Write([]byte("S1 STARTTLS\r\n")); err != nil {
+	tape.Sent([]byte(startTLSLine))
+	if _, err := raw.Write([]byte(startTLSLine)); err != nil {
 		return nil, connectError(ctx, op, err)
 	}
 	for {
@@ -158,6 +166,8 @@ func (o Options) startTLS(ctx context.Context, raw net.Conn) (preface []byte, er
 		return []byte("* OK ready\r\n"), nil
 	}
 }
+
+const startTLSLine = "S1 STARTTLS\r\n"
 
 func refuseTLS(op string, st wire.Status, reason string) *Error {
 	return &Error{
