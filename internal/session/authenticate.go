@@ -46,17 +46,34 @@ func (cred credentials) plain() string {
 func encode64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
 // forms are the ways in which a command may have carried the password, and an echo bring it back: PLAIN,
-// the answer to a prompt, a quoted string, the bare word.
+// the answer to a prompt, a quoted string, the bare word; and parts of the first.
 func (cred credentials) forms() []string {
 	if cred.password == "" {
 		return nil
 	}
-	return []string{
+	forms := []string{
 		encode64(cred.plain()),
 		encode64(cred.password),
 		strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(cred.password),
 		cred.password,
 	}
+	for shift := range 3 {
+		if part := within64(cred.password, shift); len(part) >= shortestPart64 {
+			forms = append(forms, part)
+		}
+	}
+	return forms
+}
+
+// shortestPart64 is the least of base64 that gives a password away, and may not stand in a server's words
+// by chance.
+const shortestPart64 = 6
+
+// within64 gives what is always the same in base64 where s is in the middle of something, shift octets
+// behind a multiple of three.
+func within64(s string, shift int) string {
+	octets := shift + len(s)
+	return base64.RawStdEncoding.EncodeToString(append(make([]byte, shift), s...))[(shift*8+5)/6 : octets*8/6]
 }
 
 // isASCII reports whether all charsets agree on what the credentials are.
@@ -209,21 +226,20 @@ func (c *conn) signInError(refusals []refused, cred credentials) error {
 			words = append(words, text)
 		}
 	}
-	who := fmt.Sprintf("%q", cred.user)
-	advice := "check user name and password"
+	who, reason := fmt.Sprintf("%q", cred.user), ErrSignIn
 	switch {
 	case cred.owner != "":
 		who += fmt.Sprintf(" with the password of %q", cred.owner)
-		advice = fmt.Sprintf("check the password, and that %q may sign in for others", cred.owner)
+		reason = fmt.Errorf("%w: check that %q may sign in for others", reason, cred.owner)
 	case last.method == methodCRAM:
-		advice += " (a server that keeps no readable passwords refuses every CRAM-MD5: try --auth plain)"
+		reason = fmt.Errorf("%w: a server that keeps no readable passwords refuses every CRAM-MD5 (try --auth plain)", reason)
 	}
 	if !cred.isASCII() {
-		advice += "; they go beyond ASCII and were sent in UTF-8, which an old server may not expect: " +
-			"a password of ASCII characters alone would tell"
+		reason = fmt.Errorf("%w: name or password go beyond ASCII and were sent in UTF-8, which an old server may "+
+			"not expect; a password of ASCII characters alone would tell", reason)
 	}
 	return &Error{
 		Op: "sign in as " + who + " by " + strings.Join(names, ", "), Scope: ScopeSession, Class: ClassFinal,
-		Code: last.err.Code, Server: strings.Join(words, "; "), Err: fmt.Errorf("%w: %s", ErrSignIn, advice),
+		Code: last.err.Code, Server: strings.Join(words, "; "), Err: reason,
 	}
 }

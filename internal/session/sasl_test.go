@@ -97,3 +97,26 @@ func FuzzParsePin(f *testing.F) {
 		}
 	})
 }
+
+// TestForms: whatever stands around the password in base64, a part of it is hidden.
+func TestForms(t *testing.T) {
+	cred := credentials{user: "u", password: "correct horse"}
+	forms := cred.forms()
+	for _, before := range []string{"", "a", "ab", "abc", "\x00user\x00"} {
+		for _, after := range []string{"", "x", "xy"} {
+			text := encode64(before + cred.password + after)
+			for _, f := range forms {
+				text = strings.ReplaceAll(text, f, "…")
+			}
+			if rest := strings.ReplaceAll(text, "…", ""); rest == encode64(before+cred.password+after) || len(rest) > 14 {
+				t.Errorf("%q, %q: left %q", before, after, text)
+			}
+		}
+	}
+	if forms := (credentials{user: "u", password: "pw"}).forms(); len(forms) != 4 {
+		t.Errorf("a short password hides what is none: %q", forms)
+	}
+	if forms := (credentials{user: "u"}).forms(); forms != nil {
+		t.Errorf("no password, and yet %q", forms)
+	}
+}

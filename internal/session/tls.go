@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"mailark/internal/session/wire"
 )
@@ -99,10 +97,12 @@ func (o Options) tlsError(ctx context.Context, err error) error {
 	)
 	switch {
 	case errors.As(err, &verify):
-		return final("%s", certificateAdvice(verify))
+		return o.refuseCertificate(op, untrusted(verify))
 	case errors.As(err, &pin):
-		return final("THE SERVER'S CERTIFICATE IS NOT THE ONE PINNED: somebody may be in the line, or the server "+
-			"has a new one (ask its keeper; if it is the right one: --tls-pin %v)", pin.shown)
+		return o.refuseCertificate(op, &CertificateError{
+			Shown: pin.shown, NotPinned: true,
+			reason: "THE SERVER'S CERTIFICATE IS NOT THE ONE PINNED: it has a new one, or somebody is in the line",
+		})
 	case errors.As(err, &plain):
 		return final("the server does not speak TLS on port %d (try --tls starttls, or another --port)", o.Port)
 	case errors.As(err, &alert) && strings.HasSuffix(alert.Op, " error"), strings.HasPrefix(err.Error(), "tls: "):
@@ -119,32 +119,4 @@ func (o Options) legacyAdvice() string {
 		return " in spite of --tls-legacy"
 	}
 	return " (an old server that speaks only TLS 1.0 or 1.1, or old ciphers? --tls-legacy allows them)"
-}
-
-func certificateAdvice(v *tls.CertificateVerificationError) string {
-	if len(v.UnverifiedCertificates) == 0 {
-		return "the server showed no certificate"
-	}
-	leaf := v.UnverifiedCertificates[0]
-	what := fmt.Sprintf("certificate %q", leaf.Subject.String())
-	right := fmt.Sprintf("if it is the right one: --tls-pin %v", pinOf(leaf))
-	var (
-		host    x509.HostnameError
-		unknown x509.UnknownAuthorityError
-		invalid x509.CertificateInvalidError
-	)
-	switch {
-	case errors.As(v.Err, &host):
-		return what + " is made out for another name (check --host; " + right + ")"
-	case errors.As(v.Err, &invalid) && invalid.Reason == x509.Expired:
-		return fmt.Sprintf("%s is valid from %s to %s only (check this machine's clock; %s)", what,
-			leaf.NotBefore.Format(time.DateOnly), leaf.NotAfter.Format(time.DateOnly), right)
-	case errors.As(v.Err, &unknown):
-		by := "by nobody this system trusts"
-		if bytes.Equal(leaf.RawIssuer, leaf.RawSubject) {
-			by = "by itself"
-		}
-		return what + " is signed " + by + " (--ca-cert FILE adds an authority; " + right + ")"
-	}
-	return what + " is not trusted (--ca-cert FILE adds an authority; " + right + ")"
 }

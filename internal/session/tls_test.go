@@ -23,7 +23,7 @@ import (
 // suggested takes the pin out of an error, as a user would paste it.
 func suggested(t *testing.T, e *session.Error) session.Pin {
 	t.Helper()
-	found := regexp.MustCompile(`--tls-pin (sha256:[0-9a-f]{64})\)`).FindStringSubmatch(e.Error())
+	found := regexp.MustCompile(`--tls-pin (sha256:[0-9a-f]{64})$`).FindStringSubmatch(e.Error())
 	if found == nil {
 		t.Fatalf("no pin to paste in %q", e)
 	}

@@ -47,7 +47,11 @@ func (c *Conn) takeUntagged(st Status) {
 	switch {
 	case st.Kind == "BYE":
 		c.seen.Bye = st.String()
-		c.log.Info("server says goodbye", "text", st.String()) // the error of the loss shows it
+		level := slog.LevelInfo // the error of the loss shows it
+		if c.isOwedLocked("LOGOUT") {
+			level = slog.LevelDebug
+		}
+		c.log.Log(context.Background(), level, "the server says goodbye", "text", st.String())
 	case st.isAlert():
 		c.seen.Alert = st.alert()
 		c.show("message from the server", st)
@@ -82,6 +86,16 @@ func (c *Conn) show(what string, st Status) {
 		level = slog.LevelInfo
 	}
 	c.log.Log(context.Background(), level, what, "text", words)
+}
+
+// isOwedLocked reports whether a command of this name has no answer yet.
+func (c *Conn) isOwedLocked(name string) bool {
+	for _, cmd := range c.owed {
+		if cmd.name == name {
+			return true
+		}
+	}
+	return false
 }
 
 // Seen returns what the server has said so far.

@@ -24,10 +24,5 @@ func normalChallenge(c *Conn, l []byte) []byte {
 func (c *Conn) isSigningIn() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, cmd := range c.owed {
-		if cmd.name == "AUTHENTICATE" {
-			return true
-		}
-	}
-	return false
+	return c.isOwedLocked("AUTHENTICATE")
 }

@@ -352,8 +352,11 @@ func (c *Conn) Fail(cause error) error {
 	}
 	cause = c.causeLocked()
 	c.mu.Unlock()
-	if first {
-		c.opts.Tape.Note("end: %v", cause)
+	switch {
+	case first && cause == net.ErrClosed: //nolint:errorlint // causeLocked's own: closed from our side
+		c.opts.Tape.Note("closed by us")
+	case first:
+		c.opts.Tape.Note("lost: %v", cause)
 	}
 	_ = c.raw.Close() // a second close is harmless, and no error of it helps anybody
 	return cause

@@ -75,6 +75,8 @@ func (t *Tape) Sent(octets []byte) {
 func (t *Tape) sentLine(l []byte, start bool) {
 	words := bytes.Fields(l[:min(len(l), 64)])
 	switch {
+	case !start && len(bytes.TrimSpace(l)) == 0: // the end of a literal
+		return
 	case !start && !t.private:
 		t.line("C:", l)
 		return
@@ -103,7 +105,7 @@ func (t *Tape) refused() {
 
 // Heard takes down a line of the server.
 func (t *Tape) Heard(l []byte) {
-	if t != nil {
+	if t != nil && len(bytes.TrimSpace(l)) > 0 {
 		t.line("S:", l)
 	}
 }
