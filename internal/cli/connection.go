@@ -58,7 +58,7 @@ func (c *Connection) Section() Section {
 	fs.DurationVar(&c.Timeout, "timeout", 0,
 		"give up on a server that is silent for this `TIME` while it owes an answer (default 5m)")
 	AddChoice(fs, &c.Compress, "compress", "compress what goes over the line, if the server offers it (COMPRESS=DEFLATE); "+
-		"auto: unless it is this machine", string(session.CompressAuto), string(session.CompressOn), string(session.CompressOff))
+		"auto: unless it is near", string(session.CompressAuto), string(session.CompressOn), string(session.CompressOff))
 	fs.StringVar(&c.Trace, "trace", "",
 		"add every line that goes over the line to `FILE`, without passwords and without mail")
 	c.refusePassword(fs)
@@ -92,7 +92,7 @@ func (c *Connection) Session(con *Console, log *slog.Logger) (session.Options, e
 	if err != nil {
 		return session.Options{}, err
 	}
-	c.warn(con)
+	c.warn(con, log)
 	return session.Options{
 		Host: c.Host, Port: c.Port, TLS: session.TLSMode(c.TLS), RootCAs: c.CACert, Pins: pins,
 		LegacyTLS: c.LegacyTLS, Insecure: c.Insecure, User: c.User, AuthUser: c.AuthUser, Password: password, Auth: c.Auth,
@@ -102,13 +102,13 @@ func (c *Connection) Session(con *Console, log *slog.Logger) (session.Options, e
 }
 
 // warn says what the user gave up by the flags, each time.
-func (c *Connection) warn(con *Console) {
+func (c *Connection) warn(con *Console, log *slog.Logger) {
 	if c.TLS == string(session.TLSNone) {
 		return
 	}
 	switch {
 	case len(c.Pins) > 0:
-		con.Notef("note: the server's certificate is known by its fingerprint alone (--tls-pin)")
+		log.Info("the server's certificate is known by its fingerprint alone (--tls-pin)")
 	case c.Insecure:
 		con.Notef("warning: the server's certificate is not checked (--insecure-skip-verify)")
 	}

@@ -28,6 +28,7 @@ type conn struct {
 	delim  string
 	prefix string
 	exists uint32 // messages in the selected mailbox, as it said when opened
+	near   bool   // the server is so near that to compress costs more than it saves
 }
 
 func newConn(o Options, w *wire.Conn) *conn {

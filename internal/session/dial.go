@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"mailark/internal/session/wire"
@@ -37,11 +39,12 @@ func dial(ctx context.Context, o Options, quickAck bool) (*conn, error) {
 	if err != nil {
 		return nil, &Error{Op: "connect", Scope: ScopeSession, Class: ClassFinal, Err: err}
 	}
-	w, err := o.connect(ctx, quickAck)
+	w, distance, err := o.connect(ctx, quickAck)
 	if err != nil {
 		return nil, err
 	}
 	c := newConn(o, w)
+	c.near = distance < farAway
 	if err := c.signIn(ctx); err != nil {
 		_ = w.Close() // the error of the sign-in is the one that matters
 		return nil, err
@@ -49,28 +52,33 @@ func dial(ctx context.Context, o Options, quickAck bool) (*conn, error) {
 	return c, nil
 }
 
-// connect makes the TCP connection and secures it.
-func (o Options) connect(ctx context.Context, quickAck bool) (*wire.Conn, error) {
+// connect makes the TCP connection and secures it. distance is the time of one round trip.
+func (o Options) connect(ctx context.Context, quickAck bool) (w *wire.Conn, distance time.Duration, err error) {
 	op := "connect to " + o.address()
-	var d net.Dialer
+	var begun atomic.Int64 // behind the look-up of the name
+	d := net.Dialer{Control: func(string, string, syscall.RawConn) error {
+		begun.Store(time.Now().UnixNano())
+		return nil
+	}}
 	dctx, cancel := context.WithTimeout(ctx, min(connectTimeout, o.Timeout))
 	defer cancel()
 	raw, err := d.DialContext(dctx, "tcp", o.address())
 	if err != nil {
-		return nil, connectError(ctx, op, err)
+		return nil, 0, connectError(ctx, op, err)
 	}
+	distance = time.Duration(time.Now().UnixNano() - begun.Load())
 	tape := o.Trace.Open()
 	tape.Note("connected to %s (%v)", o.address(), raw.RemoteAddr())
 	inner, preface, err := o.secure(ctx, raw, tape)
 	if err != nil {
 		tape.Note("end: %v", err)
 		_ = raw.Close() // nothing was sent that could be lost
-		return nil, err
+		return nil, 0, err
 	}
 	return wire.New(inner, raw, wire.Options{
 		Timeout: o.Timeout, Greeting: min(greetingTimeout, o.Timeout),
 		Preface: preface, QuickAck: quickAck, Tape: tape, Log: o.Log, News: o.Shared.isNews,
-	}), nil
+	}), distance, nil
 }
 
 func connectError(ctx context.Context, op string, err error) error {

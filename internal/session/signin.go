@@ -35,7 +35,7 @@ func (c *conn) signIn(ctx context.Context) error {
 // compress asks for COMPRESS=DEFLATE (RFC 4978) where that is worth the time of both machines.
 func (c *conn) compress(ctx context.Context) error {
 	addr, ok := c.w.RemoteAddr().(*net.TCPAddr)
-	near := ok && addr.IP.IsLoopback()
+	near := c.near || ok && addr.IP.IsLoopback()
 	if c.opts.Compress == CompressOff || c.opts.Compress == CompressAuto && near || !c.Has("COMPRESS=DEFLATE") {
 		return nil
 	}

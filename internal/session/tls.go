@@ -116,7 +116,7 @@ func (o Options) tlsError(ctx context.Context, err error) error {
 // legacyAdvice goes with a handshake that the server may be too old for.
 func (o Options) legacyAdvice() string {
 	if o.LegacyTLS {
-		return " in spite of --tls-legacy"
+		return " in spite of --tls-legacy (a tunnel on this machine may manage, stunnel say: --host localhost --tls none)"
 	}
 	return " (an old server that speaks only TLS 1.0 or 1.1, or old ciphers? --tls-legacy allows them)"
 }
