@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -13,6 +14,7 @@ import (
 type flags struct {
 	cli.Connection
 	cli.RunFlags
+	connections  int
 	otherSource  bool
 	believeEmpty bool
 	full         bool
@@ -21,6 +23,8 @@ type flags struct {
 func command() *cli.Command {
 	f := &flags{}
 	run := f.RunFlags.Section()
+	run.Flags.IntVar(&f.connections, "connections", exporter.DefaultConnections,
+		fmt.Sprintf("copy over up to `N` connections at a time, 1 to %d", exporter.MaxConnections))
 	run.Flags.BoolVar(&f.otherSource, "other-source", false,
 		"add to an archive that was begun from another host or user")
 	run.Flags.BoolVar(&f.full, "full", false,
@@ -39,10 +43,16 @@ func command() *cli.Command {
 // options turns the flags into options of an export to dir.
 func (f *flags) options(con *cli.Console, log *slog.Logger, dir string) (exporter.Options, error) {
 	session, err := f.Session(con, log)
+	if f.connections < 1 || f.connections > exporter.MaxConnections {
+		err = errors.Join(err, &cli.UsageError{
+			Text: fmt.Sprintf("--connections %d: want 1 to %d", f.connections, exporter.MaxConnections),
+		})
+	}
 	return exporter.Options{
 		Session: session, Dir: dir, Archive: archive.Options{Program: cli.Program()},
 		Include: f.Mailboxes, Exclude: f.Excludes,
-		DryRun: f.DryRun, OtherSource: f.otherSource, BelieveEmpty: f.believeEmpty, Full: f.full,
+		Connections: f.connections, DryRun: f.DryRun, Full: f.full,
+		OtherSource: f.otherSource, BelieveEmpty: f.believeEmpty,
 		Log: log,
 	}, err
 }

@@ -51,6 +51,7 @@ func TestUnchanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRigOn(t, c.server)
+			r.opts.Connections = 1
 			for i := range 200 {
 				name := fmt.Sprintf("box %03d", i)
 				r.account.AddMailbox(imaptest.Mailbox{Name: name})
@@ -84,6 +85,7 @@ func TestUnchanged(t *testing.T) {
 // TestChangesAlone: of a mailbox with changes, only those are listed.
 func TestChangesAlone(t *testing.T) {
 	r := newRig(t)
+	r.opts.Connections = 1
 	r.fill("INBOX", 300)
 	r.fill("Other", 20)
 	r.run(0)
@@ -243,6 +245,7 @@ func TestLiesAboutChanges(t *testing.T) {
 // TestShrunkChanges: a mailbox that has lost most of its messages is listed in full before that is believed.
 func TestShrunkChanges(t *testing.T) {
 	r := newRig(t)
+	r.opts.Connections = 1
 	r.fill("INBOX", 100)
 	r.run(0)
 	for uid := uint32(1); uid <= 70; uid++ {
@@ -309,6 +312,7 @@ func TestMeanwhile(t *testing.T) {
 // TestRefusedIsNotUnchanged: as long as the server owes a message its mailbox is opened in every run.
 func TestRefusedIsNotUnchanged(t *testing.T) {
 	r := newRig(t)
+	r.opts.Connections = 1
 	r.fill("INBOX", 10)
 	r.server.SetFaults(imaptest.Faults{NoBody: times(imaptest.Always, 4)})
 	r.run(3)
