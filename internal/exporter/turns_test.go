@@ -160,24 +160,7 @@ func (r *living) same(what string) {
 	r.Helper()
 	snap, err := imaptest.SnapshotIMAP(r.Context(), imaptest.Login{Addr: r.dovecot.Addr, User: "old", Password: "pw"})
 	r.must(err)
-	a := r.archive()
-	defer func() { _ = a.Close() }()
-	for _, box := range snap.Mailboxes {
-		var got, want []string
-		for _, m := range a.Current(r.mailbox(a, box.Name).ID) {
-			got = append(got, fmt.Sprintf("%d %v %v %v", m.UID, m.Sum, m.InternalDate.Unix(), flagSet(m.Flags)))
-		}
-		for _, m := range box.Messages {
-			want = append(want, fmt.Sprintf("%d %s %v %v", m.UID, m.SHA256, m.InternalDate.Unix(), flagSet(m.Flags)))
-		}
-		for i := range max(len(got), len(want)) {
-			if i >= len(got) || i >= len(want) || got[i] != want[i] {
-				r.Errorf("%s: %s has %d messages, not %d; the first that differs is\n%q, not\n%q", what, box.Name,
-					len(got), len(want), got[min(i, len(got)):min(i+1, len(got))], want[min(i, len(want)):min(i+1, len(want))])
-				break
-			}
-		}
-	}
+	r.checkSnapshot(what, snap)
 }
 
 // TestDovecotTurns: with nothing new a run waits for the server a few times only, however many mailboxes there are.
