@@ -125,11 +125,8 @@ func (x *export) choose(listed []session.Mailbox) ([]source, error) {
 
 // fault says why a mailbox cannot be copied at all.
 func fault(m *session.Mailbox) string {
-	switch {
-	case len(m.Raw)+len(m.Name)+len(strings.Join(m.Attrs, "")) > maxName:
+	if len(m.Raw)+len(m.Name)+len(strings.Join(m.Attrs, "")) > maxName {
 		return fmt.Sprintf("its name and attributes have more than %s octets", humane.Count(maxName))
-	case m.Alike:
-		return "another mailbox has a name that means the same"
 	}
 	return ""
 }

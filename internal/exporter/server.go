@@ -20,8 +20,11 @@ type server interface {
 // dialer makes a connection to the source.
 type dialer func(ctx context.Context) (server, error)
 
-// dialIMAP makes connections to an IMAP account.
+// dialIMAP makes connections to an IMAP account. They share the names of its mailboxes.
 func dialIMAP(o session.Options) dialer {
+	if o.Names == nil {
+		o.Names = session.NewNames()
+	}
 	return func(ctx context.Context) (server, error) {
 		src, err := session.DialSource(ctx, o)
 		if err != nil {

@@ -124,7 +124,7 @@ func (c *conn) selectMailbox(ctx context.Context, name string, readOnly bool) (*
 func flagNames(flags []imap.Flag) []string {
 	names := make([]string, 0, len(flags))
 	for _, f := range flags {
-		names = append(names, string(f))
+		names = append(names, wire.Unalias(string(f)))
 	}
 	return names
 }

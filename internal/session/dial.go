@@ -66,7 +66,7 @@ func (o Options) connect(ctx context.Context, quickAck bool) (*wire.Conn, error)
 	}
 	return wire.New(inner, raw, wire.Options{
 		Timeout: o.Timeout, Greeting: min(greetingTimeout, o.Timeout),
-		Preface: preface, QuickAck: quickAck, Log: o.Log,
+		Preface: preface, QuickAck: quickAck, Log: o.Log, RawName: o.Names.rawName,
 	}), nil
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
+
+	"mailark/internal/session/wire"
 )
 
 // Meta is what FETCH says of a message besides its octets.
@@ -141,7 +143,7 @@ func withoutRecent(flags []imap.Flag) []string {
 	names := make([]string, 0, len(flags))
 	for _, f := range flags {
 		if !strings.EqualFold(string(f), `\Recent`) {
-			names = append(names, string(f))
+			names = append(names, wire.Unalias(string(f)))
 		}
 	}
 	return names

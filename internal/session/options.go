@@ -33,6 +33,7 @@ type Options struct {
 	Timeout  time.Duration                             // longest silence while an answer is owed; 0: 5 minutes
 	Log      *slog.Logger                              // nil: none
 	Program  string                                    // "mailark 0.1.0", sent by ID
+	Names    *Names                                    // shared by connections to the same account; nil: the connection has its own
 }
 
 const (
@@ -76,6 +77,9 @@ func (o Options) filled() (Options, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Names == nil {
+		o.Names = NewNames()
 	}
 	return o, nil
 }
