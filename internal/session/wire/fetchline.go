@@ -85,6 +85,7 @@ func parseTail(l []byte) (f fetchLine, ok bool) {
 	rest := trimEnd(l)
 	if rest[0] == ' ' {
 		rest = rest[1:]
+		f.odd = bytes.HasPrefix(rest, []byte(")"))
 	}
 	return f, f.parseItems(rest)
 }

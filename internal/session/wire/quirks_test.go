@@ -83,6 +83,7 @@ func listRows() []quirkRow {
 		{"LIST-26", nil, "* LIST (\\HasNoChildren \\) \".\" a\r\n", "* LIST (\\HasNoChildren) \".\" \"a\"\r\n"},
 		{"LIST-26-NIL", nil, "* LIST NIL \".\" a\r\n", "* LIST () \".\" \"a\"\r\n"},
 		{"LIST-27", nil, "* List (\\HasNoChildren) \"/\" \"INBOX\"\r\n", "* List (\\HasNoChildren) \"/\" \"INBOX\"\r\n"},
+		{"LIST-27-NIL", nil, "* namespace ((\"nil\" nil)) nil nil\r\n", "* namespace ((\"nil\" NIL)) NIL NIL\r\n"},
 		{"LIST-28", nil, "* STATUS \"INBOX\" ()\r\n", "* STATUS \"INBOX\" ()\r\n"},
 		{"LIST-28-NONE", nil, "* STATUS \"INBOX\"\r\n", ""},
 		{"LIST-28-ODD", nil, "* STATUS a b (MESSAGES -1 UIDNEXT 4)\r\n", "* STATUS \"a b\" (UIDNEXT 4)\r\n"},
@@ -163,6 +164,7 @@ func bodyRows() []quirkRow {
 	const body = "* 3 FETCH (UID 7 BODY[] {2}\r\nab)\r\n"
 	return []quirkRow{
 		rows("FETCH-47", fetchBodies, "* 1 FETCH (UID 1 BODY[] NIL)\r\n", "* 1 FETCH (UID 1 BODY[] NIL)\r\n"),
+		rows("FETCH-47-LOWER", fetchBodies, "* 1 FETCH (UID 1 BODY[] nil)\r\n", "* 1 FETCH (UID 1 BODY[] NIL)\r\n"),
 		rows("FETCH-48", fetchBodies, "* 1 FETCH (UID 1 BODY[])\r\n", "* 1 FETCH (UID 1 BODY[] NIL)\r\n"),
 		rows("FETCH-48-ITEM", fetchBodies, "* 1 FETCH (BODY[] UID 1)\r\n", "* 1 FETCH (UID 1 BODY[] NIL)\r\n"),
 		rows("FETCH-53", fetchBodies, "* 1 FETCH (BODY[] \"x )\" UID 1)\r\n", "* 1 FETCH (UID 1 BODY[] \"x )\")\r\n"),
@@ -172,6 +174,7 @@ func bodyRows() []quirkRow {
 		rows("FETCH-66-QUOTED", fetchSeven, "* 3 FETCH (BODY[] \"ab\")\r\n", "* 3 FETCH (UID 7 BODY[] \"ab\")\r\n"),
 		rows("FETCH-66", fetchBodies, "* 3 FETCH (BODY[] {2}\r\nab)\r\n", "* 3 FETCH (BODY[] {2}\r\nab)\r\n"),
 		rows("FETCH-67-TAIL", fetchBodies, "* 3 FETCH ((UID 7  BODY[] {2}\r\nab ) )\r\n", body),
+		rows("FETCH-67-BLANK", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab )\r\n", body),
 		rows("FETCH-75-TAIL", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab FLAGS (NIL))\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab FLAGS ())\r\n"),
 		rows("FETCH-77-HEAD", fetchBodies, "* 3 FETCH (X-GM-MSGID 9 UID 7 BODY[] {2}\r\nab)\r\n", body),
 		rows("X-UIDLAST-ALONE", fetchSeven, "* 3 FETCH (BODY[] {2}\r\nab UID 7)\r\n", body),

@@ -34,10 +34,11 @@ func itemRules() []itemRule {
 	}
 }
 
-// nilBody gives BODY[] without a value the value NIL (FETCH-48, Yandex).
+// nilBody gives BODY[] without a value the value NIL (FETCH-48, Yandex), and writes nil in capitals (LIST-27).
 func nilBody(_ *Conn, f *fetchLine) (changed bool) {
 	for i := range f.items {
-		if f.items[i].isBody() && f.items[i].value == nil {
+		v := f.items[i].value
+		if f.items[i].isBody() && (v == nil || bytes.EqualFold(v, []byte("NIL")) && string(v) != "NIL") {
 			f.items[i].value, changed = []byte("NIL"), true
 		}
 	}

@@ -100,12 +100,16 @@ func repairFlagsLine(_ *Conn, l []byte) []byte {
 	return slices.Concat([]byte("* FLAGS "), mended, []byte("\r\n"))
 }
 
-// repairNamespace writes the delimiter "" of a namespace as NIL (LIST-01, LIST-02).
+// repairNamespace writes the delimiter "" of a namespace as NIL (LIST-01, LIST-02), and nil in capitals (LIST-27).
 func repairNamespace(_ *Conn, l []byte) []byte {
-	if _, ok := cutWord(l, "* NAMESPACE "); !ok || !bytes.Contains(l, []byte(`" "")`)) {
+	if _, ok := cutWord(l, "* NAMESPACE "); !ok {
 		return l
 	}
-	return bytes.ReplaceAll(l, []byte(`" "")`), []byte(`" NIL)`))
+	parts := bytes.Split(l, []byte(`"`))
+	for i := 0; i < len(parts); i += 2 { // outside of quotes
+		parts[i] = bytes.ReplaceAll(parts[i], []byte("nil"), []byte("NIL"))
+	}
+	return bytes.ReplaceAll(bytes.Join(parts, []byte(`"`)), []byte(`" "")`), []byte(`" NIL)`))
 }
 
 // repairNumberLine cuts EXISTS, RECENT and EXPUNGE down to what they are, and hides those without a number of 32 bits.
