@@ -15,6 +15,7 @@ type flags struct {
 	cli.RunFlags
 	otherSource  bool
 	believeEmpty bool
+	full         bool
 }
 
 func command() *cli.Command {
@@ -22,6 +23,8 @@ func command() *cli.Command {
 	run := f.RunFlags.Section()
 	run.Flags.BoolVar(&f.otherSource, "other-source", false,
 		"add to an archive that was begun from another host or user")
+	run.Flags.BoolVar(&f.full, "full", false,
+		"list every mailbox, also where the server's figures say that nothing has changed")
 	run.Flags.BoolVar(&f.believeEmpty, "believe-empty", false,
 		"take a mailbox that is suddenly empty for emptied, and mark its messages as gone")
 	return &cli.Command{
@@ -39,7 +42,7 @@ func (f *flags) options(con *cli.Console, log *slog.Logger, dir string) (exporte
 	return exporter.Options{
 		Session: session, Dir: dir, Archive: archive.Options{Program: cli.Program()},
 		Include: f.Mailboxes, Exclude: f.Excludes,
-		DryRun: f.DryRun, OtherSource: f.otherSource, BelieveEmpty: f.believeEmpty,
+		DryRun: f.DryRun, OtherSource: f.otherSource, BelieveEmpty: f.believeEmpty, Full: f.full,
 		Log: log,
 	}, err
 }

@@ -30,6 +30,8 @@ type export struct {
 	start   time.Time
 	result  *Result
 
+	statusAsked bool // LIST told the figures of the mailboxes, as far as the server has them
+
 	lostInRow  int   // mailboxes in a row that were left because the connection was lost
 	miscounted error // FiguresErrors so far
 }
@@ -82,6 +84,9 @@ func (x *export) run(ctx context.Context) error {
 		return err
 	}
 	if err := x.noteMailboxes(listed, chosen); err != nil {
+		return err
+	}
+	if err := x.askStatuses(ctx, chosen); err != nil {
 		return err
 	}
 	return x.copyAll(ctx, chosen)
@@ -179,7 +184,10 @@ func (x *export) copyAll(ctx context.Context, chosen []source) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := x.copyMailbox(ctx, from); err != nil {
+		if x.isUnchanged(&from) {
+			x.result.Mailboxes = append(x.result.Mailboxes, unchanged(&from))
+			x.logMailbox(&x.result.Mailboxes[len(x.result.Mailboxes)-1])
+		} else if err := x.copyMailbox(ctx, from); err != nil {
 			return err
 		}
 		x.store.at.Mailboxes++
@@ -218,6 +226,6 @@ func (x *export) finish(err error) {
 func (x *export) logMailbox(m *Mailbox) {
 	f := &m.Figures
 	x.opts.Log.Info("mailbox", "name", m.Name, "listed", f.Listed, "before", f.Before, "now", f.Now, "linked", f.Linked,
-		"vanished", f.Vanished, "refused", f.Refused, "left", f.Left, "flags", f.FlagsChanged, "gone", f.Gone, "back", f.Back,
+		"vanished", f.Vanished, "refused", f.Refused, "left", f.Left, "unchanged", m.Unchanged, "flags", f.FlagsChanged, "gone", f.Gone, "back", f.Back,
 		"octets", f.Octets, "size differs", f.SizeDiffers, "failed", m.Failed, "changed", m.Changed)
 }

@@ -13,7 +13,7 @@ func TestNoselectWithMail(t *testing.T) {
 	names, refuse := []string{"INBOX", "Work", `\Noselect|Parent`}, false
 	s := &scripted{boxes: func() []string { return names }}
 	s.answer = func(box, command string) (string, string) {
-		if refuse && box == "Work" {
+		if refuse && box == "Work" || box == "Parent" {
 			return "", "NO no such mailbox"
 		}
 		return show(command, 9, letters(2)...), ""

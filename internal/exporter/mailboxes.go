@@ -12,9 +12,9 @@ import (
 	"mailark/internal/session"
 )
 
-// listMailboxes asks for the mailboxes. A server in trouble lists fewer than there are, so an answer
+// listConfirmed asks for the mailboxes. A server in trouble lists fewer than there are, so an answer
 // that lacks many of those known, or has INBOX alone, has to be confirmed by another one.
-func (x *export) listMailboxes(ctx context.Context) ([]session.Mailbox, error) {
+func (x *export) listConfirmed(ctx context.Context) ([]session.Mailbox, error) {
 	listed, answered, err := x.listOnce(ctx)
 	if err != nil {
 		return nil, err
@@ -50,6 +50,7 @@ func (x *export) listOnce(ctx context.Context) (list []session.Mailbox, answered
 	if err != nil {
 		return nil, false, err
 	}
+	x.statusAsked = listing.StatusAsked
 	known := x.knownMailboxes()
 	for i := range listing.Mailboxes {
 		m := &listing.Mailboxes[i]

@@ -1,15 +1,35 @@
 package imaptest
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // Quirks are the odd ways that can meet an exporter, in the order of their ids.
 func Quirks() []Quirk {
-	return slices.Concat(listQuirks(), nameQuirks(), selectQuirks(), bodyQuirks(), lineQuirks(), dataQuirks(), lossQuirks(), enterQuirks())
+	all := slices.Concat(listQuirks(), nameQuirks(), selectQuirks(), bodyQuirks(), lineQuirks(), dataQuirks(), lossQuirks(), enterQuirks())
+	slices.SortStableFunc(all, func(a, b Quirk) int {
+		groupA, nA := a.place()
+		groupB, nB := b.place()
+		return cmp.Or(groupA-groupB, nA-nB)
+	})
+	return all
+}
+
+// place splits an id into its group and its number in quirks.md; those without come last.
+func (q *Quirk) place() (group, number int) {
+	name, rest, _ := strings.Cut(q.ID, "-")
+	digits, _, _ := strings.Cut(rest, "-")
+	number, err := strconv.Atoi(digits)
+	if err != nil {
+		number = math.MaxInt
+	}
+	return slices.Index([]string{"LIST", "SEL", "FETCH", "X", "AUTH"}, name), number
 }
 
 // named renames the mailboxes. old and raw alternate with what people read: old name, raw name, name to be shown.
@@ -99,7 +119,7 @@ func listQuirks() []Quirk {
 			account: named("Sent", "trash", "trash", "Drafts", "Trash", "Trash", "Archive/2021", "caf&AOk-", "caf\u00e9", "お知らせ", "cafe&AwE-", "cafe\u0301"),
 		},
 		{
-			ID: "LIST-DEEP", Does: "A mailbox 300 levels deep",
+			ID: "LIST-300", Does: "A mailbox 300 levels deep",
 			account: named("Sent", strings.Repeat("d/", 299)+"d", strings.Repeat("d/", 299)+"d"),
 		},
 	}

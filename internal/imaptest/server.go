@@ -23,6 +23,9 @@ type ServerOptions struct {
 	NoUIDPlus          bool
 	NoLiteralPlus      bool // LITERAL- stays: imapserver cannot do without
 	NoListExtended     bool
+	NoListStatus       bool
+	NoESearch          bool
+	NoCondStore        bool
 	NoSpecialUse       bool
 	NoCreateSpecialUse bool
 	NoNamespace        bool
@@ -148,7 +151,7 @@ func (s *Server) Connections() int {
 }
 
 func (s *Server) caps() imap.CapSet {
-	caps := imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapListStatus: {}, imap.CapChildren: {}}
+	caps := imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapChildren: {}}
 	for _, c := range []struct {
 		off  bool
 		name imap.Cap
@@ -156,6 +159,8 @@ func (s *Server) caps() imap.CapSet {
 		{s.opts.NoUIDPlus, imap.CapUIDPlus},
 		{s.opts.NoLiteralPlus, imap.CapLiteralPlus},
 		{s.opts.NoListExtended, imap.CapListExtended},
+		{s.opts.NoListStatus, imap.CapListStatus},
+		{s.opts.NoESearch, imap.CapESearch},
 		{s.opts.NoSpecialUse, imap.CapSpecialUse},
 		{s.opts.NoCreateSpecialUse, imap.CapCreateSpecialUse},
 		{s.opts.NoNamespace, imap.CapNamespace},
