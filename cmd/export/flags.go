@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -17,10 +18,12 @@ import (
 type flags struct {
 	cli.Connection
 	cli.RunFlags
+	connections  int
 	otherSource  bool
 	believeEmpty bool
 	maildir      string
 	server       cli.Section // the flags of Connection
+	modes
 }
 
 func command() *cli.Command {
@@ -30,15 +33,17 @@ func command() *cli.Command {
 	disk.StringVar(&f.maildir, "maildir", "",
 		"copy the Maildir tree `DIR` of this machine (Dovecot, Courier, mbsync, mutt …) in place of a server's mail")
 	run := f.RunFlags.Section()
+	run.Flags.IntVar(&f.connections, "connections", exporter.DefaultConnections,
+		fmt.Sprintf("copy over up to `N` connections at a time, 1 to %d", exporter.MaxConnections))
 	run.Flags.BoolVar(&f.otherSource, "other-source", false,
 		"add to an archive that was begun from another host or user")
 	run.Flags.BoolVar(&f.believeEmpty, "believe-empty", false,
 		"take a mailbox that is suddenly empty for emptied, and mark its messages as gone")
 	return &cli.Command{
-		Name: "mailark-export", Args: "ARCHIVE", MinArgs: 1, MaxArgs: 1, Unpiped: true,
+		Name: "mailark-export", Args: "ARCHIVE", MaxArgs: 1, Unpiped: true,
 		About: "Copies every mailbox of an IMAP account, or of a Maildir tree, into ARCHIVE, a directory, which is made if\n" +
 			"need be. Changes nothing in the source. Run it again to go on after a stop, or to fetch what is new.",
-		Sections: []cli.Section{f.server, {Title: "In place of a server", Flags: disk}, run},
+		Sections: []cli.Section{f.server, {Title: "In place of a server", Flags: disk}, run, f.modes.section()},
 		Run:      f.run,
 	}
 }
@@ -46,10 +51,15 @@ func command() *cli.Command {
 // options turns the flags into options of an export to dir.
 func (f *flags) options(con *cli.Console, log *slog.Logger, dir string) (exporter.Options, error) {
 	session, err := f.session(con, log)
+	if f.connections < 1 || f.connections > exporter.MaxConnections {
+		err = errors.Join(err, &cli.UsageError{
+			Text: fmt.Sprintf("--connections %d: want 1 to %d", f.connections, exporter.MaxConnections),
+		})
+	}
 	return exporter.Options{
 		Session: session, Maildir: f.maildir, Dir: dir, Archive: archive.Options{Program: cli.Program()},
 		Include: f.Mailboxes, Exclude: f.Excludes,
-		DryRun: f.DryRun, OtherSource: f.otherSource, BelieveEmpty: f.believeEmpty,
+		Connections: f.connections, DryRun: f.DryRun, OtherSource: f.otherSource, BelieveEmpty: f.believeEmpty,
 		Log: log,
 	}, err
 }

@@ -30,6 +30,7 @@ type ServerOptions struct {
 	NoCreateSpecialUse bool
 	NoNamespace        bool
 	NoID               bool
+	StatusSize         bool   // STATUS=SIZE (RFC 8438)
 	RequireTLS         bool   // LOGINDISABLED until TLS
 	AppendLimit        uint32 // largest message, advertised; 0: 100 MiB, not advertised
 
@@ -164,6 +165,7 @@ func (s *Server) caps() imap.CapSet {
 		{s.opts.NoSpecialUse, imap.CapSpecialUse},
 		{s.opts.NoCreateSpecialUse, imap.CapCreateSpecialUse},
 		{s.opts.NoNamespace, imap.CapNamespace},
+		{!s.opts.StatusSize, imap.CapStatusSize},
 	} {
 		if !c.off {
 			caps[c.name] = struct{}{}
