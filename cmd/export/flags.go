@@ -18,17 +18,19 @@ import (
 type flags struct {
 	cli.Connection
 	cli.RunFlags
+	cli.Limits
 	connections  int
 	otherSource  bool
 	believeEmpty bool
 	maildir      string
 	server       cli.Section // the flags of Connection
+	limits       cli.Section // the flags of Limits
 	modes
 }
 
 func command() *cli.Command {
 	f := &flags{}
-	f.server = f.Connection.Section()
+	f.server, f.limits = f.Connection.Section(), f.Limits.Section()
 	disk := cli.NewFlags()
 	disk.StringVar(&f.maildir, "maildir", "",
 		"copy the Maildir tree `DIR` of this machine (Dovecot, Courier, mbsync, mutt …) in place of a server's mail")
@@ -43,7 +45,7 @@ func command() *cli.Command {
 		Name: "mailark-export", Args: "ARCHIVE", MaxArgs: 1, Unpiped: true,
 		About: "Copies every mailbox of an IMAP account, or of a Maildir tree, into ARCHIVE, a directory, which is made if\n" +
 			"need be. Changes nothing in the source. Run it again to go on after a stop, or to fetch what is new.",
-		Sections: []cli.Section{f.server, {Title: "In place of a server", Flags: disk}, run, f.modes.section()},
+		Sections: []cli.Section{f.server, {Title: "In place of a server", Flags: disk}, run, f.modes.section(), f.limits},
 		Run:      f.run,
 	}
 }
@@ -51,6 +53,7 @@ func command() *cli.Command {
 // options turns the flags into options of an export to dir.
 func (f *flags) options(con *cli.Console, log *slog.Logger, dir string) (exporter.Options, error) {
 	session, err := f.session(con, log)
+	limits, limitErr := f.Limits.Apply(&session)
 	if f.connections < 1 || f.connections > exporter.MaxConnections {
 		err = errors.Join(err, &cli.UsageError{
 			Text: fmt.Sprintf("--connections %d: want 1 to %d", f.connections, exporter.MaxConnections),
@@ -60,8 +63,8 @@ func (f *flags) options(con *cli.Console, log *slog.Logger, dir string) (exporte
 		Session: session, Maildir: f.maildir, Dir: dir, Archive: archive.Options{Program: cli.Program()},
 		Include: f.Mailboxes, Exclude: f.Excludes,
 		Connections: f.connections, DryRun: f.DryRun, OtherSource: f.otherSource, BelieveEmpty: f.believeEmpty,
-		Log: log,
-	}, err
+		Limits: limits, Log: log,
+	}, errors.Join(err, limitErr)
 }
 
 // session is how to reach the server, if it is one that mail is to be read from.
@@ -75,6 +78,9 @@ func (f *flags) session(con *cli.Console, log *slog.Logger) (session.Options, er
 			idle = append(idle, "--"+flag.Name)
 		}
 	})
+	if bandwidth := f.limits.Flags.Lookup("bwlimit"); bandwidth.Changed {
+		idle = append(idle, "--"+bandwidth.Name)
+	}
 	if len(idle) > 0 {
 		return session.Options{}, &cli.UsageError{
 			Text: "--maildir reads from the disk, not from a server: it does not go with " + strings.Join(idle, ", "),
@@ -82,16 +88,4 @@ func (f *flags) session(con *cli.Console, log *slog.Logger) (session.Options, er
 		}
 	}
 	return session.Options{Program: cli.Program()}, nil
-}
-
-func status(p exporter.Progress) cli.Status {
-	what := p.Mailbox
-	if what != "" {
-		what = fmt.Sprintf("%d/%d %s", p.Mailboxes+1, p.MailboxesOf, what)
-	}
-	return cli.Status{
-		What: what, Growing: p.Mailboxes+1 < p.MailboxesOf,
-		Messages: int64(p.Messages), MessagesTotal: int64(p.MessagesPlanned),
-		Octets: p.Octets, OctetsTotal: p.OctetsPlanned,
-	}
 }

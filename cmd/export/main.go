@@ -41,14 +41,17 @@ func (f *flags) run(ctx context.Context, con *cli.Console, args []string) (int, 
 
 // export copies and prints the summary.
 func (f *flags) export(ctx context.Context, con *cli.Console, opts exporter.Options) (int, error) {
-	bar := con.NewProgress(f.Quiet)
-	opts.Progress = func(p exporter.Progress) { bar.Show(status(p)) }
+	bar := con.NewRun(&f.Output)
+	opts.Progress = func(p exporter.Progress) { bar.Show(p.State()) }
+	if f.JSON && !f.Quiet {
+		opts.Done = func(m exporter.Mailbox) { con.Event(mailboxEvent{"mailbox", m}) }
+	}
 	result, runErr := exporter.Run(ctx, opts)
 	bar.Close()
 	var err error
 	switch {
 	case f.JSON:
-		err = printJSON(con.Stdout, result)
+		err = printJSON(con, result)
 	case runErr == nil || len(result.Mailboxes) > 0: // else the error says it all
 		err = result.Print(con.Stdout, f.Verbose)
 	}

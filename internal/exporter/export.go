@@ -32,6 +32,8 @@ type export struct {
 	start   time.Time
 	result  *Result
 
+	watch *watch // over limits, and for those who look on
+
 	chosen  []source    // mailboxes to copy
 	copied  []*Mailbox  // what was done for each of them; nil: it was not begun
 	refused [][]Refused // of each of them
@@ -46,6 +48,7 @@ type export struct {
 // context.Canceled or context.DeadlineExceeded.
 func Run(ctx context.Context, options Options) (*Result, error) {
 	x := newExport(options)
+	ctx = x.watch.begin(ctx, &x.opts)
 	err := x.run(ctx)
 	if w := x.store.w; w != nil {
 		err = w.ExplainFull(err)
@@ -59,16 +62,18 @@ func newExport(options Options) *export {
 	between := spools + opts.Connections
 	x := &export{
 		opts:    opts,
+		watch:   &watch{show: opts.Progress},
 		crew:    newCrew(&opts),
 		catalog: new(archive.Catalog),
 		start:   opts.Now(),
 		store: &store{
 			free: make(chan *spool.Spool, between), jobs: make(chan job, between),
-			tick: opts.tick, progress: opts.Progress,
+			tick: opts.tick,
 		},
 		source: opts.source(),
 		result: &Result{Dir: opts.Dir, DryRun: opts.DryRun, Source: opts.shown()},
 	}
+	x.store.progress = x.watch.tell
 	x.link = x.newLink()
 	x.link.first, x.link.entered = true, false
 	return x
@@ -183,6 +188,7 @@ func (x *export) beginRun() error {
 		return fmt.Errorf("begin run: %w", err)
 	}
 	x.begun = true
+	x.watch.publish(&x.opts)
 	return nil
 }
 
@@ -198,6 +204,7 @@ func (x *export) finish(err error) {
 		}
 	}
 	r.Unseen = x.store.at.MailboxesOf - len(r.Mailboxes)
+	x.watch.end()
 	if w := x.store.w; w != nil {
 		if x.begun {
 			endErr := w.EndRun(r.ExitCode(), r.line())
@@ -219,6 +226,7 @@ func (x *export) finish(err error) {
 }
 
 func (x *export) logMailbox(m *Mailbox) {
+	x.opts.Done(*m)
 	f := &m.Figures
 	x.opts.Log.Info("mailbox", "name", m.Name, "listed", f.Listed, "before", f.Before, "now", f.Now, "linked", f.Linked,
 		"vanished", f.Vanished, "refused", f.Refused, "left", f.Left, "flags", f.FlagsChanged, "gone", f.Gone, "back", f.Back,

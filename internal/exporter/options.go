@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailark/archive"
+	"mailark/internal/limit"
 	"mailark/internal/session"
 )
 
@@ -25,6 +26,8 @@ type Options struct {
 	Full         bool // compare everything, believe no STATUS
 	BelieveEmpty bool // take a mailbox that has become empty for emptied, and mark its messages as gone
 
+	Limits limit.Limits // after which the run ends, with a *limit.Error
+
 	// Connections is how many connections are used at most, up to MaxConnections; 0: DefaultConnections. Further ones than the first are made when
 	// there is enough to do for them.
 	Connections int
@@ -32,6 +35,7 @@ type Options struct {
 	Log      *slog.Logger     // nil: silent
 	Now      func() time.Time // nil: time.Now
 	Progress func(Progress)   // called often, from one goroutine; nil: nobody is told
+	Done     func(Mailbox)    // called for each mailbox when it is through, from the same goroutine; nil: nobody is told
 	Retry    Retry
 
 	tick    time.Duration // silence after which what has come is committed; 0: 20 s
@@ -126,6 +130,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if opts.Progress == nil {
 		opts.Progress = func(Progress) {}
+	}
+	if opts.Done == nil {
+		opts.Done = func(Mailbox) {}
 	}
 	if opts.Connections <= 0 {
 		opts.Connections = DefaultConnections

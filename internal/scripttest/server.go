@@ -151,3 +151,17 @@ func seen(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Fatalf("no %s within %v", args[1], seenWithin)
 }
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await FILE TEXT")
+	}
+	var data []byte
+	for end := time.Now().Add(seenWithin); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		data, _ = os.ReadFile(ts.MkAbs(args[0])) // it may come later
+		if strings.Contains(string(data), args[1]) {
+			return
+		}
+	}
+	ts.Fatalf("no %q in %s within %v, but %q", args[1], args[0], seenWithin, data)
+}

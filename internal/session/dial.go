@@ -63,6 +63,7 @@ func (o Options) connect(ctx context.Context, quickAck bool) (*wire.Conn, error)
 	if err != nil {
 		return nil, connectError(ctx, op, err)
 	}
+	raw = o.Pace.Conn(raw)
 	inner, preface, err := o.secure(ctx, raw)
 	if err != nil {
 		_ = raw.Close() // nothing was sent that could be lost

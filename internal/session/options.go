@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mailark/internal/session/wire"
 )
 
 // TLSMode says how the connection is protected.
@@ -33,6 +35,7 @@ type Options struct {
 	Timeout  time.Duration                             // longest silence while an answer is owed; 0: 5 minutes
 	Log      *slog.Logger                              // nil: none
 	Program  string                                    // "mailark 0.1.0", sent by ID
+	Pace     *wire.Pace                                // shared by all connections of a run; nil: as fast as it goes
 }
 
 const (
