@@ -3,13 +3,12 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailark/internal/session/wire"
 	"mailark/maildirx"
 )
 
@@ -20,13 +19,17 @@ var errMailboxes = errors.New("the server lists more than 100000 mailboxes")
 
 // Mailbox is one LIST answer.
 type Mailbox struct {
-	Name       string // decoded, as the session's other methods take it
-	Raw        string // on the wire; if that is not UTF-8, in modified UTF-7
+	Name       string // to be shown, and as the session's other methods take it; no two are the same
+	Raw        string // the octets on the wire
 	Delim      string // "" for NIL
 	Attrs      []string
 	Subscribed bool
 	Foreign    bool // outside the personal namespace: other people's, or shared
-	Alike      bool // another mailbox decodes to the same name; Name tells them apart, but opens nothing
+	Alike      bool // another mailbox decodes to the same name; Name tells them apart
+
+	// Status is what STATUS said with the LIST (RFC 5819); nil: it is not known. UIDValidity, UIDNext and
+	// HighestModSeq are 0 where the server left them out (quirk LIST-28); the rest is not told.
+	Status *Selected
 }
 
 // Listing is what the server told of all mailboxes.
@@ -35,6 +38,7 @@ type Listing struct {
 	Answered           bool      // the server listed something, be it INBOX alone
 	SubscriptionsKnown bool      // else Mailbox.Subscribed says nothing
 	RolesKnown         bool      // else the attributes lack SPECIAL-USE (RFC 6154), though the server has it
+	StatusAsked        bool      // STATUS came with the list (RFC 5819), though perhaps not for each mailbox
 }
 
 // Mailboxes lists the personal namespace, each mailbox once by its raw name, in the order of the
@@ -52,6 +56,9 @@ func (c *conn) List(ctx context.Context) (*Listing, error) {
 	listing := &Listing{RolesKnown: true}
 	err := c.run(ctx, `LIST "" "*"`, ScopeSession, func() error {
 		list, err := c.list(listing)
+		if err := c.settle(); err != nil {
+			return err
+		}
 		if err != nil {
 			return err
 		}
@@ -78,26 +85,38 @@ type listed struct {
 	raw string
 }
 
-// list asks for everything, with subscriptions and roles (RFC 5258, RFC 6154) where the server can
-// tell them in one answer, and notes what it did not tell. Servers that offer this and refuse it, or
-// then list nothing, are asked again in the plain way.
+// list asks for everything, with subscriptions, roles and figures (RFC 5258, RFC 6154, RFC 5819) where the
+// server can tell them in one answer, and notes what it did not tell. Servers that offer this and refuse it,
+// or then list nothing (quirk LIST-29), are asked again for less and less.
 func (c *conn) list(listing *Listing) ([]listed, error) {
-	if c.caps.Has(imap.CapListExtended) {
-		list, err := c.collect(&imap.ListOptions{
-			ReturnSubscribed: true, ReturnSpecialUse: c.caps.Has(imap.CapSpecialUse),
-		})
+	for _, o := range c.listOptions() {
+		list, err := c.collect(o)
 		var refused *imap.Error
 		if err == nil && len(list) > 0 {
-			listing.SubscriptionsKnown = true
+			listing.SubscriptionsKnown, listing.StatusAsked = true, o.ReturnStatus != nil
 			return list, nil
 		}
 		if err != nil && !errors.As(err, &refused) {
 			return nil, err
 		}
 		listing.RolesKnown = !c.caps.Has(imap.CapSpecialUse)
-		c.opts.Log.Info("extended LIST is of no use here, asking plainly", "reason", err)
+		c.opts.Log.Info("extended LIST is of no use here, asking for less", "reason", err)
 	}
 	return c.collect(nil)
+}
+
+// listOptions are the ways to ask for more than names, the fullest first.
+func (c *conn) listOptions() []*imap.ListOptions {
+	if !c.caps.Has(imap.CapListExtended) {
+		return nil
+	}
+	roles := imap.ListOptions{ReturnSubscribed: true, ReturnSpecialUse: c.caps.Has(imap.CapSpecialUse)}
+	if !c.caps.Has(imap.CapListStatus) {
+		return []*imap.ListOptions{&roles}
+	}
+	figures := roles
+	figures.ReturnStatus = c.statusOptions()
+	return []*imap.ListOptions{&figures, &roles}
 }
 
 // collect carries out one LIST. More than maxMailboxes end the connection: no account has so many.
@@ -109,7 +128,11 @@ func (c *conn) collect(o *imap.ListOptions) (list []listed, err error) {
 			_ = c.w.Fail(errMailboxes)
 			break
 		}
-		list = append(list, listed{data, c.canonical(data.Mailbox)})
+		raw := wire.Unalias(data.Mailbox)
+		if raw == data.Mailbox {
+			raw = c.canonical(raw)
+		}
+		list = append(list, listed{data, raw})
 	}
 	err = cmd.Close()
 	raws := c.w.Names()
@@ -123,7 +146,7 @@ func (c *conn) collect(o *imap.ListOptions) (list []listed, err error) {
 		if strings.EqualFold(raw, "INBOX") {
 			raw = "INBOX"
 		}
-		if raw != "" && utf8.ValidString(raw) {
+		if raw != "" {
 			list[i].raw = raw
 		}
 	}
@@ -165,17 +188,9 @@ func hasAttr(attrs []imap.MailboxAttr, want imap.MailboxAttr) bool {
 	})
 }
 
-// mailboxes makes Mailboxes of the LIST answers. Names that decode alike (raw UTF-8 beside modified
-// UTF-7, say) are different mailboxes: the name opens the one that is written as we write it.
+// mailboxes makes Mailboxes of the LIST answers.
 func (c *conn) mailboxes(list []listed, subscribed map[string]bool) []Mailbox {
-	raws := make(map[string]string, len(list))
-	alike := map[string]bool{}
-	for _, data := range list {
-		if raw, ok := raws[data.Mailbox]; ok && raw != data.raw {
-			alike[data.Mailbox] = true
-		}
-		raws[data.Mailbox] = data.raw
-	}
+	names := c.opts.Names.assign(list)
 	all := make([]Mailbox, 0, len(list)+1)
 	seen := make(map[string]bool, len(list))
 	for _, data := range list {
@@ -183,13 +198,14 @@ func (c *conn) mailboxes(list []listed, subscribed map[string]bool) []Mailbox {
 			continue
 		}
 		seen[data.raw] = true
+		given := names[data.raw]
 		m := Mailbox{
-			Name: data.Mailbox, Raw: data.raw, Delim: delimString(data.Delim), Foreign: !c.isPersonal(data.Mailbox),
+			Name: given.name, Raw: data.raw, Delim: delimString(data.Delim), Foreign: !c.isPersonal(given.name),
 			Subscribed: subscribed[data.Mailbox] || hasAttr(data.Attrs, imap.MailboxAttrSubscribed),
-			Alike:      alike[data.Mailbox] && data.raw != c.canonical(data.Mailbox),
+			Alike:      given.alike,
 		}
-		if m.Alike {
-			m.Name = fmt.Sprintf("%s (written %+q)", m.Name, m.Raw)
+		if data.Status != nil {
+			m.Status = told(data.Status)
 		}
 		for _, a := range data.Attrs {
 			m.Attrs = append(m.Attrs, string(a))
@@ -232,8 +248,8 @@ func delimString(d rune) string {
 
 // askNamespace learns prefix and delimiter by NAMESPACE (RFC 2342), else by LIST "" "".
 func (c *conn) askNamespace() error {
-	if c.caps.Has(imap.CapNamespace) {
-		data, err := c.cl.Namespace().Wait()
+	if c.sentNamespace != nil {
+		data, err := c.sentNamespace.Wait()
 		if err == nil && len(data.Personal) > 0 {
 			c.spaces = *data
 			c.prefix, c.delim = data.Personal[0].Prefix, delimString(data.Personal[0].Delim)

@@ -1,12 +1,19 @@
 package wire
 
-import "strings"
+import (
+	"context"
+	"log/slog"
+)
 
 // takeStatus keeps what a status response says besides the client's business. It reports whether the
 // answer was for a Call and is not to be shown to the client.
 func (c *Conn) takeStatus(st Status) (mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.answered = ""
+	if st.Kind == "BYE" {
+		st.Tag = "*" // FETCH-83: some put a tag there
+	}
 	switch st.Tag {
 	case "+":
 		if c.asking == nil {
@@ -31,7 +38,12 @@ func (c *Conn) takeStatus(st Status) (mine bool) {
 		return true
 	}
 	if ok {
+		c.answered = st.Tag
 		c.takeTagged(st, asked)
+	}
+	if c.asking != nil && c.asking.tag == st.Tag { // refused before the literal was sent
+		close(c.asking.done)
+		c.asking = nil
 	}
 	return false
 }
@@ -44,13 +56,17 @@ func (c *Conn) takeUntagged(st Status) {
 	switch {
 	case st.Kind == "BYE":
 		c.seen.Bye = st.String()
-		c.log.Debug("server says goodbye", "text", st.Text)
-	case st.Code == "ALERT":
-		c.seen.Alert = st.Text
-		c.log.Warn("message from the server", "text", st.Text)
+		level := slog.LevelInfo // the error of the loss shows it
+		if c.isOwedLocked("LOGOUT") {
+			level = slog.LevelDebug
+		}
+		c.log.Log(context.Background(), level, "the server says goodbye", "text", st.String())
+	case st.isAlert():
+		c.seen.Alert = st.alert()
+		c.show("message from the server", st)
 	case st.Kind == "NO" || st.Kind == "BAD":
 		c.seen.Complaint = st.String()
-		c.log.Info("the server warns", "text", st.String())
+		c.show("the server warns", st)
 	case st.Code == "PERMANENTFLAGS":
 		c.seen.PermFlags = true
 	}
@@ -62,13 +78,34 @@ func (c *Conn) takeTagged(st Status, asked command) {
 		c.seen.CapsSent = st.Kind == "OK" && st.Code == "CAPABILITY"
 	case "SELECT", "EXAMINE":
 		c.seen.ReadOnly = st.Code == "READ-ONLY"
+		c.forgetNumbers()
 	}
-	if strings.EqualFold(st.Code, "ALERT") {
-		c.seen.Alert = st.Text
+	if st.isAlert() {
+		c.seen.Alert = st.alert()
 		if st.Kind == "OK" {
-			c.log.Warn("message from the server", "text", st.Text)
+			c.show("message from the server", st)
 		}
 	}
+}
+
+// show tells the user what a person on the other side wants him to know (RFC 9051, section 7.1), once
+// and not with each connection again.
+func (c *Conn) show(what string, st Status) {
+	level, words := slog.LevelWarn, st.alert()
+	if c.opts.News != nil && !c.opts.News(words) {
+		level = slog.LevelInfo
+	}
+	c.log.Log(context.Background(), level, what, "text", words)
+}
+
+// isOwedLocked reports whether a command of this name has no answer yet.
+func (c *Conn) isOwedLocked(name string) bool {
+	for _, cmd := range c.owed {
+		if cmd.name == name {
+			return true
+		}
+	}
+	return false
 }
 
 // Seen returns what the server has said so far.
@@ -82,20 +119,4 @@ func (c *Conn) note(f func(*Seen)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f(&c.seen)
-}
-
-// onlyBodiesAsked reports whether FETCH commands are open and all of them ask for bodies.
-func (c *Conn) onlyBodiesAsked() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	bodies := false
-	for _, cmd := range c.owed {
-		if cmd.name == "FETCH" {
-			if !cmd.bodies {
-				return false
-			}
-			bodies = true
-		}
-	}
-	return bodies
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,7 +46,14 @@ type Options struct {
 	Greeting time.Duration // longest wait for the greeting; 0: Timeout
 	Preface  []byte        // read before the first octet off the network; must be whole lines
 	QuickAck bool          // acknowledge at once while a continuation request is awaited
+	Tape     *Tape         // takes down both streams; nil: nothing
 	Log      *slog.Logger  // nil: none
+	// News reports whether words of the server are to be shown to the user; nil: always. It is called
+	// under the Conn's lock.
+	News func(words string) bool
+	// RawName gives the octets of a mailbox name that go-imap would write otherwise; ok is false for all
+	// others. It may be called from any goroutine. nil: there are none.
+	RawName func(name string) (raw string, ok bool)
 }
 
 // Seen is what the server said beside the answers the client reads.
@@ -66,8 +72,10 @@ type Seen struct {
 // may be called from any goroutine.
 type Conn struct {
 	opts    Options
-	inner   net.Conn // TLS or TCP
-	raw     net.Conn // TCP
+	inner   net.Conn  // TLS or TCP
+	raw     net.Conn  // TCP
+	source  io.Reader // what the server sends: the network, or what it inflates to
+	sink    io.Writer // what is sent: inner, or a compressor above it
 	log     *slog.Logger
 	lsub    atomic.Bool
 	allowed atomic.Pointer[allowance]
@@ -78,6 +86,13 @@ type Conn struct {
 	queue   [][]byte // what the client is to read next; points into buf
 	readErr error
 	rules   []answerRule
+	items   []itemRule
+	numbers numbers
+	behind  behind     // of the FETCH answer that is passing
+	half    *fetchLine // held until the next line shows whether it has the rest
+	whole   []byte     // a response with mailbox names as literals, being made one line
+	hidden  bool       // the response that is passing is not for the client
+	broken  bool       // nothing the server said after a contradiction is for the client
 
 	out        Scanner
 	turn       chan struct{} // held by whoever is in the middle of a command
@@ -85,8 +100,10 @@ type Conn struct {
 
 	mu         sync.Mutex
 	owed       map[string]command // by tag
+	answered   string             // tag of the answer that was read last
 	calls      map[string]*Call
 	asking     *Call // awaits a continuation request
+	turning    *Call // COMPRESS, until its answer is read
 	seen       Seen
 	secrets    []string // words the server may echo
 	cause      error
@@ -101,6 +118,8 @@ type Conn struct {
 type command struct {
 	name   string // upper case; UID FETCH is FETCH
 	bodies bool   // FETCH of BODY.PEEK[]
+	uid    uint32 // of the only message it asks for; 0: there are several
+	want   items  // of FETCH
 }
 
 // New wraps an established connection. raw is the TCP connection below inner; it may be the same.
@@ -118,12 +137,17 @@ func New(inner, raw net.Conn, o Options) *Conn {
 		opts: o, inner: inner, raw: raw, log: o.Log,
 		buf:   make([]byte, inBuffer),
 		rules: answerRules(),
+		items: itemRules(),
 		turn:  make(chan struct{}, 1),
 		owed:  map[string]command{greetingTag: {}},
 		calls: map[string]*Call{},
 		lost:  make(chan struct{}),
 
 		progressed: time.Now(),
+	}
+	c.source, c.sink = network{c}, inner
+	if o.Tape != nil {
+		o.Tape.redact = c.Redact
 	}
 	if len(o.Preface) > 0 {
 		// A preface is whole lines and shorter than a line may be: Feed cannot refuse it.
@@ -138,15 +162,16 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if c.readErr != nil {
 			return 0, c.readErr
 		}
-		if n := c.in.Literal(); n > 0 && len(p) >= directRead {
+		if n := c.in.Literal(); n > 0 && len(p) >= directRead && !c.hidden && !c.broken && c.whole == nil {
 			return c.readLiteral(p[:min(int64(len(p)), n)])
 		}
 		n, err := c.receive(c.buf)
-		if ferr := c.in.Feed(c.buf[:n], c.takeLine, c.takeLiteral); ferr != nil {
+		if ferr := c.feed(c.buf[:n]); ferr != nil {
 			err = c.Fail(ferr)
 		}
 		if err != nil {
 			c.readErr = err
+			c.flushHalf()
 			if rest := c.in.Rest(); len(rest) > 0 {
 				c.queue = append(c.queue, rest)
 			}
@@ -164,8 +189,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 func (c *Conn) readLiteral(p []byte) (int, error) {
 	n, err := c.receive(p)
 	c.in.Skip(n)
+	c.opts.Tape.heardLiteral(n, c.in.Literal())
 	c.progress()
-	c.takeNameLiteral(p[:n])
 	if n > 0 {
 		c.readErr = err
 		return n, nil
@@ -177,27 +202,11 @@ func (c *Conn) readLiteral(p []byte) (int, error) {
 func (c *Conn) receive(p []byte) (int, error) {
 	c.resume()
 	defer c.pause()
-	for {
-		c.touch()
-		n, err := c.inner.Read(p)
-		switch {
-		case n > 0 || err == nil:
-			if c.opts.QuickAck {
-				c.quickAck()
-			}
-			return n, nil // an error will come again
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			cause := c.silence()
-			if cause == nil {
-				continue // the answer came, or the client spoke, while the clock ran out
-			}
-			return 0, c.Fail(cause)
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return 0, c.Fail(ErrClosedByServer)
-		default:
-			return 0, c.Fail(err)
-		}
+	n, err := c.source.Read(p)
+	if err != nil {
+		return 0, c.Fail(err)
 	}
+	return n, nil
 }
 
 // patienceLocked is the longest silence allowed at the moment; ok is false if nothing is owed.
@@ -222,40 +231,6 @@ func (c *Conn) touch() {
 	_ = c.inner.SetReadDeadline(deadline)
 }
 
-func (c *Conn) takeLiteral(octets []byte) {
-	c.progress()
-	c.takeNameLiteral(octets)
-	c.queue = append(c.queue, octets)
-}
-
-// takeLine sees every line of the server before the client does.
-func (c *Conn) takeLine(l []byte, start bool) {
-	if !isBounded(l, c.in.literal) {
-		_ = c.Fail(ErrStringTooLong) // what is in the buffer still passes; the next read ends it
-	}
-	c.spend(l, start)
-	c.takeProgress(l, start)
-	c.takeName(l, start)
-	if !start {
-		c.queue = append(c.queue, l)
-		return
-	}
-	l = c.redactStatus(l)
-	if st, ok := ParseStatus(l); ok && c.takeStatus(st) {
-		return
-	}
-	for _, rule := range c.rules {
-		if c.in.within && !rule.literals {
-			continue
-		}
-		if l = rule.fix(c, l); l == nil {
-			c.log.Debug("answer hidden from the client", "rule", rule.name)
-			return
-		}
-	}
-	c.queue = append(c.queue, l)
-}
-
 // Write implements net.Conn for the client. A line goes out when it is complete.
 func (c *Conn) Write(p []byte) (int, error) {
 	if !c.midCommand {
@@ -266,20 +241,11 @@ func (c *Conn) Write(p []byte) (int, error) {
 			return 0, c.err()
 		}
 	}
-	var out []byte
-	err := c.out.Feed(p, func(l []byte, start bool) {
-		if start {
-			if c.lsub.Load() {
-				l = listAsLSUB(l)
-			}
-			c.takeCommand(l)
-		}
-		out = append(out, l...)
-	}, func(octets []byte) { out = append(out, octets...) })
+	out, err := c.takeCommands(p)
 	if err != nil {
 		return 0, c.Fail(err)
 	}
-	if err := c.send(out); err != nil {
+	if err := out.send(c); err != nil {
 		return 0, err
 	}
 	if c.out.AtStart() {
@@ -289,34 +255,15 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// takeCommand notes that a command owes an answer. A line of one word is no command but a step of
-// AUTHENTICATE.
-func (c *Conn) takeCommand(l []byte) {
-	words := strings.Fields(string(l[:min(len(l), 64)]))
-	if len(words) < 2 {
-		return
-	}
-	name := strings.ToUpper(words[1])
-	if name == "UID" && len(words) > 2 {
-		name = strings.ToUpper(words[2])
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.progressed = time.Now()
-	c.owed[words[0]] = command{name, name == "FETCH" && strings.Contains(string(l), "BODY.PEEK[")}
-	if name == "SELECT" || name == "EXAMINE" {
-		c.seen.ReadOnly, c.seen.PermFlags = false, false
-	}
-}
-
 // send writes octets in pieces, so that a slow line shows progress.
 func (c *Conn) send(p []byte) error {
+	c.opts.Tape.Sent(p)
 	for len(p) > 0 {
 		piece := p[:min(len(p), writeChunk)]
 		c.progress()
 		c.touch()
 		_ = c.inner.SetWriteDeadline(time.Now().Add(c.opts.Timeout)) // as in touch
-		if _, err := c.inner.Write(piece); err != nil {
+		if _, err := c.sink.Write(piece); err != nil {
 			return c.failWriting(err)
 		}
 		p = p[len(piece):]
@@ -344,13 +291,20 @@ func (c *Conn) failWriting(err error) error {
 // Fail ends the connection. The first cause stays; it is returned, and wrapped by every later error.
 func (c *Conn) Fail(cause error) error {
 	c.mu.Lock()
-	if !c.closed {
+	first := !c.closed
+	if first {
 		c.closed = true
 		c.cause = cause
 		close(c.lost)
 	}
 	cause = c.causeLocked()
 	c.mu.Unlock()
+	switch {
+	case first && cause == net.ErrClosed: //nolint:errorlint // causeLocked's own: closed from our side
+		c.opts.Tape.Note("closed by us")
+	case first:
+		c.opts.Tape.Note("lost: %v", cause)
+	}
 	_ = c.raw.Close() // a second close is harmless, and no error of it helps anybody
 	return cause
 }
