@@ -8,6 +8,7 @@ import (
 
 	"mailark/archive"
 	"mailark/internal/limit"
+	"mailark/internal/maildirsource"
 	"mailark/internal/session"
 )
 
@@ -134,7 +135,7 @@ func exitCode(err error) int {
 		return exitLimit
 	case errors.Is(err, ErrGaveUp):
 		return exitTemporary
-	case errors.As(err, &usage), errors.As(err, &source):
+	case errors.As(err, &usage), errors.As(err, &source), errors.Is(err, maildirsource.ErrNoMaildir):
 		return exitUsage
 	case errors.Is(err, archive.ErrNotArchive), errors.Is(err, archive.ErrExists):
 		return exitNoArchive

@@ -79,6 +79,10 @@ func newExport(options Options) *export {
 	x.store.progress = x.watch.tell
 	x.link = x.newLink()
 	x.link.first, x.link.entered = true, false
+	if opts.Maildir != "" {
+		x.source = maildirSource(opts.Maildir)
+		x.result.Source = x.source
+	}
 	return x
 }
 
@@ -90,6 +94,10 @@ func (x *export) newLink() *link {
 func (x *export) run(ctx context.Context) error {
 	if err := x.openArchive(); err != nil {
 		return err
+	}
+	if x.opts.Maildir != "" {
+		x.dial = dialMaildir(&x.opts, x.catalog)
+		x.link.dial = x.dial
 	}
 	listed, err := x.listMailboxes(ctx)
 	if err != nil {

@@ -10,10 +10,11 @@ import (
 	"mailark/internal/session"
 )
 
-// Options say what to copy and where to. Host and user of Session, and Dir, are needed; every other
+// Options say what to copy and where to. Dir is needed, and host and user of Session, or Maildir; every other
 // zero value means the default.
 type Options struct {
 	Session session.Options
+	Maildir string          // the root of a Maildir tree to copy in place of an IMAP account
 	Dir     string          // of the archive; made if it is missing or empty
 	Archive archive.Options // Log, Now and Program are taken from here and Session where they are not set
 
@@ -22,6 +23,7 @@ type Options struct {
 
 	DryRun       bool // only find out what would be copied; the archive is not touched
 	OtherSource  bool // allow an archive that was begun from another host or user
+	Full         bool // compare everything, believe no STATUS
 	BelieveEmpty bool // take a mailbox that has become empty for emptied, and mark its messages as gone
 
 	Limits limit.Limits // after which the run ends, with a *limit.Error
