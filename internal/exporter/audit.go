@@ -46,12 +46,14 @@ type looked struct {
 // archive may be read-only, and a run may be at work on it. The result is never nil; its Err is the error.
 func Audit(ctx context.Context, options Options, sample Sample) (*AuditResult, error) {
 	opts := options.withDefaults()
+	ctx, end := watched(ctx, &opts)
+	defer end()
 	if sample.Seed == 0 {
 		sample.Seed = uint64(rand.Uint32()) + 1 // short, since people type it
 	}
 	a := &audit{
 		opts: opts, sample: sample,
-		link: &link{dial: dialIMAP(opts.Session), retry: opts.Retry, log: opts.Log},
+		link: &link{dial: dialIMAP(opts.Session), retry: opts.Retry, log: opts.Log, crew: newCrew(&opts), first: true},
 		rng:  rand.New(rand.NewPCG(sample.Seed, 0)),
 		result: &AuditResult{
 			Version: 1, Program: opts.Session.Program, Time: opts.Now().UTC(), Dir: opts.Dir, SampleAll: sample.All,
