@@ -22,6 +22,7 @@ type flags struct {
 	connections  int
 	otherSource  bool
 	believeEmpty bool
+	full         bool
 	maildir      string
 	server       cli.Section // the flags of Connection
 	modes
@@ -38,6 +39,8 @@ func command() *cli.Command {
 		fmt.Sprintf("copy over up to `N` connections at a time, 1 to %d", exporter.MaxConnections))
 	run.Flags.BoolVar(&f.otherSource, "other-source", false,
 		"add to an archive that was begun from another host or user")
+	run.Flags.BoolVar(&f.full, "full", false,
+		"list every mailbox, also where the server's figures say that nothing has changed")
 	run.Flags.BoolVar(&f.believeEmpty, "believe-empty", false,
 		"take a mailbox that is suddenly empty for emptied, and mark its messages as gone")
 	return &cli.Command{
@@ -61,7 +64,8 @@ func (f *flags) options(con *cli.Console, log *slog.Logger, dir string) (exporte
 	return exporter.Options{
 		Session: session, Maildir: f.maildir, Dir: dir, Archive: archive.Options{Program: cli.Program()},
 		Include: f.Mailboxes, Exclude: f.Excludes,
-		Connections: f.connections, DryRun: f.DryRun, OtherSource: f.otherSource, BelieveEmpty: f.believeEmpty,
+		Connections: f.connections, DryRun: f.DryRun, Full: f.full,
+		OtherSource: f.otherSource, BelieveEmpty: f.believeEmpty,
 		Limits: limits, Log: log,
 	}, errors.Join(err, limitErr)
 }

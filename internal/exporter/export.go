@@ -32,7 +32,8 @@ type export struct {
 	start   time.Time
 	result  *Result
 
-	watch *watch // over limits, and for those who look on
+	watch       *watch // over limits, and for those who look on
+	statusAsked bool   // LIST told the figures of the mailboxes, as far as the server has them
 
 	chosen  []source    // mailboxes to copy
 	copied  []*Mailbox  // what was done for each of them; nil: it was not begun
@@ -111,6 +112,9 @@ func (x *export) run(ctx context.Context) error {
 		return err
 	}
 	if err := x.noteMailboxes(listed, chosen); err != nil {
+		return err
+	}
+	if err := x.askStatuses(ctx, chosen); err != nil {
 		return err
 	}
 	return x.copyAll(ctx, chosen)
@@ -238,6 +242,6 @@ func (x *export) logMailbox(m *Mailbox) {
 	x.opts.Done(*m)
 	f := &m.Figures
 	x.opts.Log.Info("mailbox", "name", m.Name, "listed", f.Listed, "before", f.Before, "now", f.Now, "linked", f.Linked,
-		"vanished", f.Vanished, "refused", f.Refused, "left", f.Left, "flags", f.FlagsChanged, "gone", f.Gone, "back", f.Back,
+		"vanished", f.Vanished, "refused", f.Refused, "left", f.Left, "unchanged", m.Unchanged, "flags", f.FlagsChanged, "gone", f.Gone, "back", f.Back,
 		"octets", f.Octets, "size differs", f.SizeDiffers, "failed", m.Failed, "changed", m.Changed)
 }

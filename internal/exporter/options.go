@@ -22,8 +22,8 @@ type Options struct {
 	Exclude []string // patterns of mailboxes to leave out; they win
 
 	DryRun       bool // only find out what would be copied; the archive is not touched
+	Full         bool // list every mailbox, also where the server's figures say that nothing has changed
 	OtherSource  bool // allow an archive that was begun from another host or user
-	Full         bool // compare everything, believe no STATUS
 	BelieveEmpty bool // take a mailbox that has become empty for emptied, and mark its messages as gone
 
 	Limits limit.Limits // after which the run ends, with a *limit.Error
