@@ -32,7 +32,7 @@ func several(t *testing.T, connections, large int) (r *rig, names []string) {
 	return r, append(names, "large")
 }
 
-func (r *rig) checkAll(names []string) {
+func (r *rig) checkNamed(names []string) {
 	r.Helper()
 	for _, name := range names {
 		if len(r.account.Messages(name)) > 0 {
@@ -49,7 +49,7 @@ func TestConnections(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			r, names := several(t, n, 300)
 			res := r.run(0)
-			r.checkAll(names)
+			r.checkNamed(names)
 			total := res.Total()
 			asked := r.asked()
 			if total.Listed != total.Now || len(asked) != total.Now {
@@ -124,11 +124,11 @@ func TestSharedFaults(t *testing.T) {
 			ill := strings.HasPrefix(name, "poison") || name == "passed over" || name == "no octets"
 			res := r.run(3 * b2i(ill))
 			if !ill {
-				r.checkAll(names)
+				r.checkNamed(names)
 				return
 			}
 			r.checkEqual("large", 75)
-			r.checkAll(names[:len(names)-1])
+			r.checkNamed(names[:len(names)-1])
 			if len(res.Refused) != 1 || res.Refused[0].UID != 75 || res.Total().Left != 0 {
 				t.Errorf("result: %v", res)
 			}
@@ -143,7 +143,7 @@ func TestConnectionsCutAnywhere(t *testing.T) {
 		r, names := several(t, 1+rng.IntN(8), 60)
 		r.server.SetFaults(imaptest.Faults{CloseAfter: 20_000 + rng.Int64N(200_000), CloseTimes: 1 + rng.IntN(9)})
 		r.run(0)
-		r.checkAll(names)
+		r.checkNamed(names)
 	}
 }
 
@@ -166,7 +166,7 @@ func TestFewerAllowed(t *testing.T) {
 			r.opts.Log = slog.New(slog.NewTextHandler(&log, nil))
 			r.server.SetFaults(f)
 			r.run(0)
-			r.checkAll(names)
+			r.checkNamed(names)
 			if n := strings.Count(log.String(), "allows no more connections"); n != 1 && f.CloseTimes == 0 || n > 1 {
 				t.Errorf("told of %d times: %s", n, &log)
 			}
@@ -181,7 +181,7 @@ func TestPlaceTaken(t *testing.T) {
 	pause := r.onPause
 	r.onPause = func() { r.server.SetFaults(imaptest.Faults{Most: 1}); pause() }
 	r.run(0)
-	r.checkAll(names)
+	r.checkNamed(names)
 }
 
 // A run that is stopped while several connections are at work leaves what was whole; the next one goes on.
@@ -211,7 +211,7 @@ func TestConnectionsInterrupted(t *testing.T) {
 	if res := r.run(0); len(r.asked()) != all-seen || res.Total().Now != all-seen {
 		t.Errorf("the last run asked for %d and copied %d, want %d", len(r.asked()), res.Total().Now, all-seen)
 	}
-	r.checkAll(names)
+	r.checkNamed(names)
 }
 
 // The tests of trouble, with one connection instead of four.

@@ -32,6 +32,7 @@ type peer struct {
 	entered atomic.Bool // it counts among the open ones
 
 	appendFault AppendFault
+	cond        condStore
 
 	outMu sync.Mutex
 	out   wire.Scanner
@@ -113,6 +114,7 @@ func (p *peer) pass(t *token) bool {
 	name := commandName(rest)
 	p.record(name, rest)
 	p.sasl = name == "AUTHENTICATE"
+	t.octets = p.takeCondStore(name, t.octets)
 	switch {
 	case p.mute || p.server.takeCommand(func(f *Faults) map[string]int { return f.Silent }, name):
 		p.mute = true
@@ -125,6 +127,10 @@ func (p *peer) pass(t *token) bool {
 		return false
 	case (name == "LOGIN" || name == "AUTHENTICATE") && p.server.opts.RequireTLS && !p.isTLS:
 		return p.answered(t, tag+" NO [PRIVACYREQUIRED] not in the clear\r\n")
+	case name == "COMPRESS" && p.server.opts.Compress:
+		p.reply(tag + " OK both ways from here\r\n")
+		p.compress()
+		return false
 	case name == "ID" && !p.server.opts.NoID:
 		p.reply("* ID (\"name\" \"imaptest\" \"support-url\" NIL)\r\n" + tag + " OK ID\r\n")
 		return false
@@ -216,13 +222,23 @@ func (p *peer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// rewrite corrects what imapserver says of its capabilities, and spoils APPENDUID when asked to.
+// rewrite corrects what imapserver says of its capabilities, adds CONDSTORE, and spoils APPENDUID when asked to.
 func (p *peer) rewrite(l []byte) []byte {
+	l = p.giveCondStore(l)
 	line := string(l)
 	if strings.HasPrefix(line, "* CAPABILITY ") || strings.Contains(line, "[CAPABILITY ") {
 		more := "IMAP4rev1"
 		if !p.server.opts.NoID {
 			more += " ID"
+		}
+		if !p.server.opts.NoCondStore {
+			more += " CONDSTORE"
+		}
+		for _, mechanism := range p.server.opts.Mechanisms {
+			more += " AUTH=" + mechanism
+		}
+		if p.server.opts.Compress {
+			more += " COMPRESS=DEFLATE"
 		}
 		if !p.isTLS {
 			more += " STARTTLS"

@@ -23,16 +23,23 @@ type ServerOptions struct {
 	NoUIDPlus          bool
 	NoLiteralPlus      bool // LITERAL- stays: imapserver cannot do without
 	NoListExtended     bool
+	NoListStatus       bool
+	NoESearch          bool
+	NoCondStore        bool
 	NoSpecialUse       bool
 	NoCreateSpecialUse bool
 	NoNamespace        bool
 	NoID               bool
-	RequireTLS         bool   // LOGINDISABLED until TLS
-	AppendLimit        uint32 // largest message, advertised; 0: 100 MiB, not advertised
+	StatusSize         bool     // STATUS=SIZE (RFC 8438)
+	RequireTLS         bool     // LOGINDISABLED until TLS
+	Compress           bool     // COMPRESS=DEFLATE
+	Mechanisms         []string // offered beside PLAIN, and always refused
+	AppendLimit        uint32   // largest message, advertised; 0: 100 MiB, not advertised
 
-	CertHost string    // name in the certificate; "": localhost and the loopback addresses
-	MaxTLS   uint16    // newest version of TLS, tls.VersionTLS11 say; 0: the newest there is
-	NotAfter time.Time // end of the certificate; zero: in a year
+	CertHost string            // name in the certificate; "": localhost and the loopback addresses
+	MaxTLS   uint16            // newest version of TLS, tls.VersionTLS11 say; 0: the newest there is
+	NotAfter time.Time         // end of the certificate; zero: in a year
+	TuneTLS  func(*tls.Config) // whatever else is odd about it; nil: nothing
 }
 
 // Server is an in-memory IMAP server on two loopback ports. It keeps octets, flags, keywords and dates
@@ -157,7 +164,7 @@ func (s *Server) Peak() int {
 }
 
 func (s *Server) caps() imap.CapSet {
-	caps := imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapListStatus: {}, imap.CapChildren: {}}
+	caps := imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapChildren: {}}
 	for _, c := range []struct {
 		off  bool
 		name imap.Cap
@@ -165,9 +172,12 @@ func (s *Server) caps() imap.CapSet {
 		{s.opts.NoUIDPlus, imap.CapUIDPlus},
 		{s.opts.NoLiteralPlus, imap.CapLiteralPlus},
 		{s.opts.NoListExtended, imap.CapListExtended},
+		{s.opts.NoListStatus, imap.CapListStatus},
+		{s.opts.NoESearch, imap.CapESearch},
 		{s.opts.NoSpecialUse, imap.CapSpecialUse},
 		{s.opts.NoCreateSpecialUse, imap.CapCreateSpecialUse},
 		{s.opts.NoNamespace, imap.CapNamespace},
+		{!s.opts.StatusSize, imap.CapStatusSize},
 	} {
 		if !c.off {
 			caps[c.name] = struct{}{}
@@ -233,8 +243,12 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 func (s *Server) tlsConfig() *tls.Config {
-	return &tls.Config{ //nolint:gosec // G402: it plays old servers, which clients must refuse
+	cfg := &tls.Config{ //nolint:gosec // G402: it plays old servers, which clients must refuse
 		Certificates: []tls.Certificate{s.cert.TLS},
 		MinVersion:   tls.VersionTLS10, MaxVersion: s.opts.MaxTLS,
 	}
+	if s.opts.TuneTLS != nil {
+		s.opts.TuneTLS(cfg)
+	}
+	return cfg
 }
