@@ -49,6 +49,12 @@ type stopError struct{ err error }
 func (e *stopError) Error() string { return e.err.Error() }
 func (e *stopError) Unwrap() error { return e.err }
 
+// crowdedError says that the server has refused one connection more than there are. It unwraps to the refusal.
+type crowdedError struct{ err error }
+
+func (e *crowdedError) Error() string { return e.err.Error() }
+func (e *crowdedError) Unwrap() error { return e.err }
+
 // mailboxError ends the mailbox in hand; the others go on.
 type mailboxError struct {
 	text string

@@ -21,7 +21,9 @@ import (
 // export is one run.
 type export struct {
 	opts    Options
-	link    *link
+	dial    dialer
+	link    *link // the first
+	crew    *crew
 	store   *store
 	reader  *archive.Reader  // in a dry run, if there is an archive
 	catalog *archive.Catalog // of the archive, or empty
@@ -30,6 +32,11 @@ type export struct {
 	start   time.Time
 	result  *Result
 
+	chosen  []source    // mailboxes to copy
+	copied  []*Mailbox  // what was done for each of them; nil: it was not begun
+	refused [][]Refused // of each of them
+
+	// For the archive's goroutine:
 	lostInRow  int   // mailboxes in a row that were left because the connection was lost
 	miscounted error // FiguresErrors so far
 }
@@ -49,13 +56,15 @@ func Run(ctx context.Context, options Options) (*Result, error) {
 
 func newExport(options Options) *export {
 	opts := options.withDefaults()
+	between := spools + opts.Connections
 	x := &export{
 		opts:    opts,
-		link:    &link{dial: dialIMAP(opts.Session), retry: opts.Retry, log: opts.Log},
+		dial:    dialIMAP(opts.Session),
+		crew:    newCrew(&opts),
 		catalog: new(archive.Catalog),
 		start:   opts.Now(),
 		store: &store{
-			free: make(chan *spool.Spool, spools), bodies: make(chan body, spools),
+			free: make(chan *spool.Spool, between), jobs: make(chan job, between),
 			tick: opts.tick, progress: opts.Progress,
 		},
 		source: archive.Source{Host: sourceHost(&opts.Session), User: opts.Session.User},
@@ -63,7 +72,14 @@ func newExport(options Options) *export {
 			Host: opts.Session.Host, User: opts.Session.User,
 		}},
 	}
+	x.link = x.newLink()
+	x.link.first, x.link.entered = true, false
 	return x
+}
+
+// newLink is a further connection, which is not made yet.
+func (x *export) newLink() *link {
+	return &link{dial: x.dial, retry: x.opts.Retry, log: x.opts.Log, crew: x.crew, entered: true}
 }
 
 func (x *export) run(ctx context.Context) error {
@@ -161,7 +177,7 @@ func (x *export) beginRun() error {
 		}
 		x.store.w, x.catalog = w, &w.Catalog
 	}
-	for range spools {
+	for range cap(x.store.free) {
 		x.store.free <- spool.New(x.store.w.SpoolDir())
 	}
 	if err := x.store.w.BeginRun(x.source); err != nil {
@@ -171,29 +187,17 @@ func (x *export) beginRun() error {
 	return nil
 }
 
-// copyAll copies the mailboxes one after the other.
-func (x *export) copyAll(ctx context.Context, chosen []source) error {
-	chosen = x.selectable(chosen)
-	x.store.at.MailboxesOf = len(chosen)
-	for _, from := range chosen {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := x.copyMailbox(ctx, from); err != nil {
-			return err
-		}
-		x.store.at.Mailboxes++
-	}
-	x.store.at.Mailbox = ""
-	x.store.progress(x.store.at)
-	return x.miscounted
-}
-
 // finish ends the run in the archive and completes the result. What came whole is committed whatever
 // has ended the run, unless that was the archive itself.
 func (x *export) finish(err error) {
 	r := x.result
 	r.Err = err
+	for i, m := range x.copied {
+		if m != nil {
+			r.Mailboxes = append(r.Mailboxes, *m)
+			r.Refused = append(r.Refused, x.refused[i]...)
+		}
+	}
 	r.Unseen = x.store.at.MailboxesOf - len(r.Mailboxes)
 	if w := x.store.w; w != nil {
 		if x.begun {

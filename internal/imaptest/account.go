@@ -16,6 +16,7 @@ type Mailbox struct {
 	Subscribed  bool
 	NoSelect    bool   // a level that cannot hold mail
 	UIDValidity uint32 // 0: chosen by the server
+	NoModSeq    bool   // CONDSTORE is not for this one (RFC 7162, section 3.1.2.2)
 }
 
 // Message is one message of an account.
@@ -24,6 +25,8 @@ type Message struct {
 	Flags        []string
 	InternalDate time.Time // zero: now
 	Octets       []byte
+
+	modSeq uint64
 }
 
 // Account is the mail of one user of a Server. Its methods may be called at any time.
@@ -40,11 +43,12 @@ type mailbox struct {
 	Mailbox
 	uidNext  uint32
 	messages []*Message // by UID
+	modSeq   uint64     // the highest one
 }
 
 func newAccount(s *Server, user string) *Account {
 	a := &Account{server: s, user: user, validity: 1_700_000_000}
-	a.mailboxes = []*mailbox{{Mailbox: Mailbox{Name: "INBOX", UIDValidity: a.validity}, uidNext: 1}}
+	a.mailboxes = []*mailbox{{Mailbox: Mailbox{Name: "INBOX", UIDValidity: a.validity}, uidNext: 1, modSeq: 1}}
 	return a
 }
 
@@ -74,7 +78,7 @@ func (a *Account) add(m Mailbox) *mailbox {
 		old.Mailbox = m
 		return old
 	}
-	box := &mailbox{Mailbox: m, uidNext: 1}
+	box := &mailbox{Mailbox: m, uidNext: 1, modSeq: 1}
 	a.mailboxes = append(a.mailboxes, box)
 	return box
 }
@@ -101,6 +105,7 @@ func (m *mailbox) put(msg Message) uint32 {
 	msg.Octets = bytes.Clone(msg.Octets)
 	msg.Flags = slices.Clone(msg.Flags)
 	m.uidNext = max(m.uidNext, msg.UID+1)
+	m.changed(&msg)
 	at, found := slices.BinarySearchFunc(m.messages, msg.UID, func(x *Message, uid uint32) int {
 		return int(int64(x.UID) - int64(uid))
 	})
@@ -112,7 +117,7 @@ func (m *mailbox) put(msg Message) uint32 {
 	return msg.UID
 }
 
-// Expunge removes a message.
+// Expunge removes a message. HIGHESTMODSEQ stays, as servers without QRESYNC may have it.
 func (a *Account) Expunge(name string, uid uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -130,6 +135,9 @@ func (a *Account) SetFlags(name string, uid uint32, flags ...string) {
 			if m.UID == uid {
 				changed := *m // a FETCH may be reading the old one
 				changed.Flags = slices.Clone(flags)
+				if !a.server.current().FlagsUncounted {
+					box.changed(&changed)
+				}
 				box.messages[i] = &changed
 			}
 		}
@@ -151,6 +159,15 @@ func (a *Account) SetUIDValidity(name string, validity, firstUID uint32) {
 		renumbered.UID = box.uidNext
 		box.messages[i] = &renumbered
 		box.uidNext++
+	}
+}
+
+// RenameMailbox gives a mailbox another name. Its mail, UIDs and UIDVALIDITY stay.
+func (a *Account) RenameMailbox(from, to string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if box := a.find(from); box != nil {
+		box.Name = to
 	}
 }
 

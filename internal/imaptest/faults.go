@@ -38,6 +38,10 @@ type Faults struct {
 	Vanish    map[Key]int    // expunged when its body is asked for
 	Sizes     map[Key]uint32 // RFC822.SIZE as the server believes it
 
+	StatusLie      func(mailbox string, d *imap.StatusData)     // DeletedStorage stands for HIGHESTMODSEQ
+	Found          func(mailbox string, uids []uint32) []uint32 // what SEARCH finds
+	FlagsUncounted bool                                         // HIGHESTMODSEQ does not change with flags
+
 	Append       func(a AppendCall) AppendFault // nil: none
 	AppendAnswer *imap.Error                    // for AppendRefuse and AppendRefuseEarly; nil: NO [LIMIT]
 	RefuseOctets func(octets []byte) bool       // messages to be treated as by AppendRefuse

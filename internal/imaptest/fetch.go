@@ -12,12 +12,16 @@ import (
 // Fetch answers from a copy of the list of messages: what another connection does meanwhile shows
 // with the next command.
 func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, options *imap.FetchOptions) error {
+	since := s.peer.cond.since
 	if len(options.BodySection) > 1 || options.BodyStructure != nil || options.Envelope ||
 		len(options.BinarySection) > 0 || len(options.BinarySectionSize) > 0 || options.ModSeq {
 		return s.notOffered()
 	}
 	var messages []*Message
 	err := s.with(s.selected, func(m *mailbox) error {
+		if since > 0 && m.NoModSeq {
+			return &imap.Error{Type: imap.StatusResponseTypeBad, Text: "changes are not counted here"}
+		}
 		messages = append(messages, m.messages...)
 		return nil
 	})
@@ -26,7 +30,7 @@ func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, options *ima
 	}
 	var asked []int
 	for i, msg := range messages {
-		if contains(set, i+1, msg.UID, len(messages), messages) {
+		if msg.modSeq > since && contains(set, i+1, msg.UID, len(messages), messages) {
 			asked = append(asked, i)
 		}
 	}

@@ -29,6 +29,7 @@ type peer struct {
 	skip  bool // the command being read was answered already
 
 	appendFault AppendFault
+	cond        condStore
 
 	outMu sync.Mutex
 	out   wire.Scanner
@@ -110,6 +111,7 @@ func (p *peer) pass(t *token) bool {
 	name := commandName(rest)
 	p.record(name, rest)
 	p.sasl = name == "AUTHENTICATE"
+	t.octets = p.takeCondStore(name, t.octets)
 	switch {
 	case p.mute || p.server.takeCommand(func(f *Faults) map[string]int { return f.Silent }, name):
 		p.mute = true
@@ -213,13 +215,17 @@ func (p *peer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// rewrite corrects what imapserver says of its capabilities, and spoils APPENDUID when asked to.
+// rewrite corrects what imapserver says of its capabilities, adds CONDSTORE, and spoils APPENDUID when asked to.
 func (p *peer) rewrite(l []byte) []byte {
+	l = p.giveCondStore(l)
 	line := string(l)
 	if strings.HasPrefix(line, "* CAPABILITY ") || strings.Contains(line, "[CAPABILITY ") {
 		more := "IMAP4rev1"
 		if !p.server.opts.NoID {
 			more += " ID"
+		}
+		if !p.server.opts.NoCondStore {
+			more += " CONDSTORE"
 		}
 		if !p.isTLS {
 			more += " STARTTLS"

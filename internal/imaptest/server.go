@@ -23,10 +23,14 @@ type ServerOptions struct {
 	NoUIDPlus          bool
 	NoLiteralPlus      bool // LITERAL- stays: imapserver cannot do without
 	NoListExtended     bool
+	NoListStatus       bool
+	NoESearch          bool
+	NoCondStore        bool
 	NoSpecialUse       bool
 	NoCreateSpecialUse bool
 	NoNamespace        bool
 	NoID               bool
+	StatusSize         bool   // STATUS=SIZE (RFC 8438)
 	RequireTLS         bool   // LOGINDISABLED until TLS
 	AppendLimit        uint32 // largest message, advertised; 0: 100 MiB, not advertised
 
@@ -148,7 +152,7 @@ func (s *Server) Connections() int {
 }
 
 func (s *Server) caps() imap.CapSet {
-	caps := imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapListStatus: {}, imap.CapChildren: {}}
+	caps := imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapChildren: {}}
 	for _, c := range []struct {
 		off  bool
 		name imap.Cap
@@ -156,9 +160,12 @@ func (s *Server) caps() imap.CapSet {
 		{s.opts.NoUIDPlus, imap.CapUIDPlus},
 		{s.opts.NoLiteralPlus, imap.CapLiteralPlus},
 		{s.opts.NoListExtended, imap.CapListExtended},
+		{s.opts.NoListStatus, imap.CapListStatus},
+		{s.opts.NoESearch, imap.CapESearch},
 		{s.opts.NoSpecialUse, imap.CapSpecialUse},
 		{s.opts.NoCreateSpecialUse, imap.CapCreateSpecialUse},
 		{s.opts.NoNamespace, imap.CapNamespace},
+		{!s.opts.StatusSize, imap.CapStatusSize},
 	} {
 		if !c.off {
 			caps[c.name] = struct{}{}

@@ -90,7 +90,7 @@ func (s *session) Select(name string, _ *imap.SelectOptions) (*imap.SelectData, 
 			NumMessages: uint32(max(0, len(m.messages)+s.server.current().ExistsLie)), //nolint:gosec // G115: a test's size
 			UIDNext:     imap.UID(m.uidNext), UIDValidity: m.UIDValidity,
 		}
-		s.selected = m.Name
+		s.selected, s.peer.cond.highest = m.Name, m.highestModSeq()
 		return nil
 	})
 	return data, err
@@ -179,7 +179,11 @@ func (s *session) List(
 		if !matches || options.SelectSubscribed && !m.Subscribed {
 			continue
 		}
-		if err := w.WriteList(&imap.ListData{Attrs: s.attrs(m, options), Delim: delim, Mailbox: m.Name}); err != nil {
+		data := &imap.ListData{Attrs: s.attrs(m, options), Delim: delim, Mailbox: m.Name}
+		if options.ReturnStatus != nil && !m.NoSelect {
+			data.Status = s.figures(m)
+		}
+		if err := w.WriteList(data); err != nil {
 			return err
 		}
 	}
@@ -206,19 +210,29 @@ func (s *session) Status(name string, _ *imap.StatusOptions) (*imap.StatusData, 
 		if m.NoSelect {
 			return no(imap.ResponseCodeNonExistent, "%q cannot be selected", name)
 		}
-		n := uint32(len(m.messages)) //nolint:gosec // G115: a test's size
-		var size int64
-		for _, msg := range m.messages {
-			size += int64(len(msg.Octets))
-		}
-		var zero uint32
-		data = &imap.StatusData{
-			Mailbox: name, NumMessages: &n, UIDNext: imap.UID(m.uidNext), UIDValidity: m.UIDValidity,
-			NumUnseen: &zero, NumDeleted: &zero, NumRecent: &zero, Size: &size, DeletedStorage: &size,
-		}
+		data = s.figures(m)
 		return nil
 	})
 	return data, err
+}
+
+// figures is all that STATUS can tell.
+func (s *session) figures(m *mailbox) *imap.StatusData {
+	n := uint32(len(m.messages)) //nolint:gosec // G115: a test's size
+	var size int64
+	for _, msg := range m.messages {
+		size += int64(len(msg.Octets))
+	}
+	var zero uint32
+	modSeq := int64(m.highestModSeq()) //nolint:gosec // G115: a test's count
+	data := &imap.StatusData{
+		Mailbox: m.Name, NumMessages: &n, UIDNext: imap.UID(m.uidNext), UIDValidity: m.UIDValidity,
+		NumUnseen: &zero, NumDeleted: &zero, NumRecent: &zero, Size: &size, DeletedStorage: &modSeq,
+	}
+	if lie := s.server.current().StatusLie; lie != nil {
+		lie(m.Name, data)
+	}
+	return data
 }
 
 func (s *session) Append(
@@ -294,12 +308,6 @@ func (s *session) Idle(_ *imapserver.UpdateWriter, stop <-chan struct{}) error {
 }
 
 func (s *session) Expunge(*imapserver.ExpungeWriter, *imap.UIDSet) error { return s.notOffered() }
-
-func (s *session) Search(
-	imapserver.NumKind, *imap.SearchCriteria, *imap.SearchOptions,
-) (*imap.SearchData, error) {
-	return nil, s.notOffered()
-}
 
 func (s *session) Store(*imapserver.FetchWriter, imap.NumSet, *imap.StoreFlags, *imap.StoreOptions) error {
 	return s.notOffered()

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -12,10 +11,11 @@ import (
 )
 
 // logoutTimeout is how long Close waits for the server's goodbye.
-const logoutTimeout = 2 * time.Second
+const logoutTimeout = 500 * time.Millisecond
 
 // Source is a signed-in connection that can only read: EXAMINE and BODY.PEEK[], nothing that changes
-// the server.
+// the server. One goroutine at a time may use it. That the account has no mailbox (ErrSignIn) may turn out
+// with the first operation.
 type Source struct{ conn }
 
 // conn is what Source and Target share.
@@ -27,7 +27,15 @@ type conn struct {
 	spaces imap.NamespaceData
 	delim  string
 	prefix string
+
+	sentID        *imapclient.IDCommand        // nil: ID is not offered
+	sentNamespace *imapclient.NamespaceCommand // nil: NAMESPACE is not offered
+	settled       bool                         // these are answered
+
 	exists uint32 // messages in the selected mailbox, as it said when opened
+
+	noCondStore bool // the server offers CONDSTORE and does not take it in EXAMINE
+	wary        bool // the last EXAMINE was refused: nothing is sent behind the next one unseen
 }
 
 func newConn(o Options, w *wire.Conn) *conn {
@@ -40,20 +48,39 @@ func (c *conn) run(ctx context.Context, op string, scope Scope, f func() error) 
 		return &Error{Op: op, Scope: ScopeSession, Class: ClassFinal, Err: context.Cause(ctx)}
 	}
 	defer c.w.Guard(ctx)()
-	return c.wrap(op, scope, f())
+	err := c.wrap(op, scope, f())
+	if isLost(err) {
+		return err
+	}
+	if err := c.settle(); err != nil {
+		return err
+	}
+	return err
 }
 
-// Delim is the hierarchy delimiter of the personal namespace, "" if there is none.
-func (c *conn) Delim() string { return c.delim }
+// Delim is the hierarchy delimiter of the personal namespace, "" if there is none. Before the first operation
+// it waits for the server's answer.
+func (c *conn) Delim() string {
+	_ = c.settle() // the next operation tells
+	return c.delim
+}
 
-// Prefix is what the names of the personal namespace begin with, "INBOX." say; often "".
-func (c *conn) Prefix() string { return c.prefix }
+// Prefix is what the names of the personal namespace begin with, "INBOX." say; often "". Before the first
+// operation it waits for the server's answer.
+func (c *conn) Prefix() string {
+	_ = c.settle() // the next operation tells
+	return c.prefix
+}
 
 // Has reports whether the server offers a capability, "UIDPLUS" say.
 func (c *conn) Has(capability string) bool { return c.caps.Has(imap.Cap(capability)) }
 
-// Identity is what the server answered to ID, "" if nothing.
-func (c *conn) Identity() string { return c.w.Seen().Identity }
+// Identity is what the server answered to ID, "" if nothing. Before the first operation it waits for the
+// server's answer.
+func (c *conn) Identity() string {
+	_ = c.settle() // the next operation tells
+	return c.w.Seen().Identity
+}
 
 // Cause tells why the connection was lost, nil if it was not.
 func (c *conn) Cause() error { return c.w.Cause() }
@@ -77,54 +104,4 @@ func (c *conn) Close() error {
 	case <-timer.C:
 	}
 	return c.w.Close()
-}
-
-// Selected is the answer to EXAMINE or SELECT. Of STATUS it has the three numbers asked for.
-type Selected struct {
-	Exists         uint32
-	UIDValidity    uint32 // 0 if the server sent none
-	UIDNext        uint32 // 0 if the server sent none
-	HighestModSeq  uint64
-	Flags          []string
-	PermanentFlags []string // nil if the server sent none
-	ReadOnly       bool
-}
-
-// Examine selects a mailbox for reading.
-func (c *conn) Examine(ctx context.Context, name string) (*Selected, error) {
-	return c.selectMailbox(ctx, name, true)
-}
-
-func (c *conn) selectMailbox(ctx context.Context, name string, readOnly bool) (*Selected, error) {
-	command := "SELECT"
-	if readOnly {
-		command = "EXAMINE"
-	}
-	var sel *Selected
-	err := c.run(ctx, fmt.Sprintf("%s %q", command, name), ScopeMailbox, func() error {
-		data, err := c.cl.Select(name, &imap.SelectOptions{ReadOnly: readOnly}).Wait()
-		if err != nil {
-			return err
-		}
-		seen := c.w.Seen()
-		c.exists = data.NumMessages
-		sel = &Selected{
-			Exists: data.NumMessages, UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext),
-			HighestModSeq: data.HighestModSeq, Flags: flagNames(data.Flags),
-			ReadOnly: readOnly || seen.ReadOnly,
-		}
-		if seen.PermFlags {
-			sel.PermanentFlags = flagNames(data.PermanentFlags)
-		}
-		return nil
-	})
-	return sel, err
-}
-
-func flagNames(flags []imap.Flag) []string {
-	names := make([]string, 0, len(flags))
-	for _, f := range flags {
-		names = append(names, string(f))
-	}
-	return names
 }

@@ -29,6 +29,10 @@ func DialTarget(ctx context.Context, o Options) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.run(ctx, "NAMESPACE", ScopeSession, c.settle); err != nil {
+		_ = c.w.Close() // nothing was sent that could be lost
+		return nil, err
+	}
 	return &Target{conn: *c}, nil
 }
 

@@ -182,7 +182,6 @@ func TestSignInMethods(t *testing.T) {
 		{"PLAIN wanted, refused", "plain", strings.ReplaceAll(caps, "%s", " SASL-IR") + "C: AUTHENTICATE\nS: $T NO wrong\n", false},
 		{"LOGIN only", "", "S: * OK [CAPABILITY IMAP4rev1] ready\nC: LOGIN\n" + in, true},
 		{"PREAUTH", "", "S: * PREAUTH [CAPABILITY IMAP4rev1] ready\nC: CAPABILITY\nS: * CAPABILITY IMAP4rev1\nS: $T OK\nC: LIST\nS: $T OK\nC: LOGOUT\n", true},
-		{"Exchange without a mailbox", "", "S: * OK [CAPABILITY IMAP4rev1 NAMESPACE] ready\nC: LOGIN\nS: $T OK [CAPABILITY IMAP4rev1 NAMESPACE] in\nC: NAMESPACE\nS: $T BAD User is authenticated but not connected.\n", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := script(t, c.dialogue)
@@ -203,6 +202,34 @@ func TestSignInMethods(t *testing.T) {
 				t.Errorf("the password is in %q", e)
 			}
 		})
+	}
+}
+
+// TestNoMailbox: Exchange takes the password of an account that has no mailbox, and then says so to every command.
+func TestNoMailbox(t *testing.T) {
+	const bad = " BAD User is authenticated but not connected.\n"
+	o := script(t, "S: * OK [CAPABILITY IMAP4rev1 NAMESPACE] ready\nC: LOGIN\nS: $T OK [CAPABILITY IMAP4rev1 NAMESPACE] in\n"+
+		"C: NAMESPACE\nC: LIST\nS: T2"+bad+"S: T3"+bad+"C: LOGOUT\n")
+	o.RootCAs = ""
+	_, err := source(t, o).List(t.Context())
+	var e *session.Error
+	if !errors.As(err, &e) || !errors.Is(e, session.ErrSignIn) || e.Class != session.ClassFinal || e.Scope != session.ScopeSession {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestTurns counts how often the client waits for the server: greeting, sign-in, and one flight for all the rest.
+func TestTurns(t *testing.T) {
+	const caps = "IMAP4rev1 SASL-IR AUTH=PLAIN ID NAMESPACE LIST-EXTENDED LIST-STATUS"
+	o := script(t, "S: * OK [CAPABILITY "+caps+"] hi\nC: AUTHENTICATE PLAIN AHVzZXIAcHc=\nS: $T OK [CAPABILITY "+caps+"] in\n"+
+		"C: ID\nC: NAMESPACE\nC: LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS\n"+
+		"S: * ID (\"name\" \"x\")\nS: T2 OK\nS: * NAMESPACE ((\"INBOX.\" \".\")) NIL NIL\nS: T3 OK\n"+
+		"S: * LIST () \".\" INBOX\nS: * STATUS INBOX (MESSAGES 1)\nS: T4 OK\nC: LOGOUT\n")
+	o.RootCAs = ""
+	src := source(t, o)
+	list, err := src.List(t.Context())
+	if err != nil || len(list.Mailboxes) != 1 || list.Mailboxes[0].Status == nil || src.Prefix() != "INBOX." || src.Identity() == "" {
+		t.Errorf("%+v, %v, prefix %q, identity %q", list, err, src.Prefix(), src.Identity())
 	}
 }
 

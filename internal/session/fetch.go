@@ -45,44 +45,130 @@ func metaLimit(exists uint32) (lines, octets int64) {
 func (c *conn) FetchMeta(ctx context.Context, from uint32, fn func(Meta) error) error {
 	from = max(from, 1)
 	op := fmt.Sprintf("UID FETCH %d:* of flags, dates and sizes", from)
-	var failed error
-	err := c.run(ctx, op, ScopeMailbox, func() error {
-		var again []Meta
-		err := c.eachMeta(imap.UIDSet{{Start: imap.UID(from)}}, func(m Meta, complete bool) {
-			switch {
-			case failed != nil:
-			case complete:
-				failed = fn(m)
-			default:
-				again = append(again, m)
+	return c.fetchMeta(ctx, op, imap.UIDSet{{Start: imap.UID(from)}}, 0, fn)
+}
+
+// FetchChanged is FetchMeta for the messages that are new or have other flags since the mailbox had the given
+// HIGHESTMODSEQ (RFC 7162, CONDSTORE). A server that keeps no count for the mailbox refuses.
+func (c *conn) FetchChanged(ctx context.Context, since uint64, fn func(Meta) error) error {
+	return c.fetchMeta(ctx, fmt.Sprintf("UID FETCH 1:* (CHANGEDSINCE %d)", since), everyUID(), since, fn)
+}
+
+// FetchMetaOf is FetchMeta for the given UIDs, which ascend. Commands are pipelined. UIDs the server passes
+// over in silence are simply not called for.
+func (c *conn) FetchMetaOf(ctx context.Context, uids []uint32, fn func(Meta) error) error {
+	const ahead = 8 // commands in flight, few enough for the buffers of the line
+	r := &metaReader{c: c, fn: fn}
+	err := c.run(ctx, fmt.Sprintf("UID FETCH of flags, dates and sizes of %d messages", len(uids)), ScopeMailbox, func() error {
+		defer c.w.Limit(c.metaLimit())()
+		var sent []*imapclient.FetchCommand
+		var refused error
+		read := func() {
+			if err := readMeta(sent[0], r.take); refused == nil {
+				refused = err
 			}
-		})
-		if err != nil || failed != nil {
-			return err
+			sent = sent[1:]
 		}
-		if again, err = c.completeMeta(again); err != nil {
-			return err
+		for _, batch := range split(uids, make([]int64, len(uids))) {
+			if len(sent) == ahead {
+				read()
+			}
+			var set imap.UIDSet
+			for _, uid := range batch {
+				set.AddNum(imap.UID(uid))
+			}
+			sent = append(sent, c.askMeta(set, 0))
 		}
-		for i := 0; i < len(again) && failed == nil; i++ {
-			again[i].NoFlags = again[i].Flags == nil
-			failed = fn(again[i])
+		for len(sent) > 0 {
+			read()
 		}
-		return nil
+		if refused != nil {
+			return refused
+		}
+		return r.finish()
 	})
-	if failed != nil {
-		return failed
+	return r.outcome(err)
+}
+
+func everyUID() imap.UIDSet { return imap.UIDSet{{Start: 1}} }
+
+func (c *conn) fetchMeta(ctx context.Context, op string, uids imap.UIDSet, since uint64, fn func(Meta) error) error {
+	r := &metaReader{c: c, fn: fn}
+	err := c.run(ctx, op, ScopeMailbox, func() error {
+		if err := c.eachMeta(uids, since, r.take); err != nil {
+			return err
+		}
+		return r.finish()
+	})
+	return r.outcome(err)
+}
+
+// metaReader hands on what is complete and keeps the rest for a second question.
+type metaReader struct {
+	c      *conn
+	fn     func(Meta) error
+	failed error // of fn
+	again  []Meta
+}
+
+func (r *metaReader) take(m Meta, complete bool) {
+	switch {
+	case r.failed != nil:
+	case complete:
+		r.failed = r.fn(m)
+	default:
+		r.again = append(r.again, m)
+	}
+}
+
+// finish asks for what was not complete.
+func (r *metaReader) finish() error {
+	if r.failed != nil {
+		return nil
+	}
+	again, err := r.c.completeMeta(r.again)
+	if err != nil {
+		return err
+	}
+	for i := 0; i < len(again) && r.failed == nil; i++ {
+		again[i].NoFlags = again[i].Flags == nil
+		r.failed = r.fn(again[i])
+	}
+	return nil
+}
+
+// outcome is the error of the whole operation.
+func (r *metaReader) outcome(err error) error {
+	if r.failed != nil {
+		return r.failed
 	}
 	return err
 }
 
-// eachMeta reads one FETCH. complete says that flags, date and size all came.
-func (c *conn) eachMeta(uids imap.UIDSet, fn func(m Meta, complete bool)) error {
+// eachMeta reads one FETCH.
+func (c *conn) eachMeta(uids imap.UIDSet, since uint64, fn func(m Meta, complete bool)) error {
+	defer c.w.Limit(c.metaLimit())()
+	return readMeta(c.askMeta(uids, since), fn)
+}
+
+// metaLimit is the limit for the selected mailbox.
+func (c *conn) metaLimit() (lines, octets int64) {
 	exists := c.exists
 	if now := c.cl.Mailbox(); now != nil {
 		exists = max(exists, now.NumMessages)
 	}
-	defer c.w.Limit(metaLimit(exists))()
-	cmd := c.cl.Fetch(uids, &imap.FetchOptions{UID: true, Flags: true, InternalDate: true, RFC822Size: true})
+	return metaLimit(exists)
+}
+
+// askMeta sends a FETCH; since 0: of all the given messages, whether changed or not.
+func (c *conn) askMeta(uids imap.UIDSet, since uint64) *imapclient.FetchCommand {
+	return c.cl.Fetch(uids, &imap.FetchOptions{
+		UID: true, Flags: true, InternalDate: true, RFC822Size: true, ChangedSince: since,
+	})
+}
+
+// readMeta reads the answer. complete says that flags, date and size all came.
+func readMeta(cmd *imapclient.FetchCommand, fn func(m Meta, complete bool)) error {
 	for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
 		var m Meta
 		var flags, date, size bool
@@ -117,7 +203,7 @@ func (c *conn) completeMeta(metas []Meta) ([]Meta, error) {
 		for _, m := range metas[first:min(first+atOnce, len(metas))] {
 			set.AddNum(imap.UID(m.UID))
 		}
-		err := c.eachMeta(set, func(m Meta, _ bool) {
+		err := c.eachMeta(set, 0, func(m Meta, _ bool) {
 			i, ok := at[m.UID]
 			if !ok {
 				return

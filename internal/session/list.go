@@ -27,6 +27,10 @@ type Mailbox struct {
 	Subscribed bool
 	Foreign    bool // outside the personal namespace: other people's, or shared
 	Alike      bool // another mailbox decodes to the same name; Name tells them apart, but opens nothing
+
+	// Status is what STATUS said with the LIST (RFC 5819); nil: it is not known. UIDValidity, UIDNext and
+	// HighestModSeq are 0 where the server left them out (quirk LIST-28); the rest is not told.
+	Status *Selected
 }
 
 // Listing is what the server told of all mailboxes.
@@ -35,6 +39,7 @@ type Listing struct {
 	Answered           bool      // the server listed something, be it INBOX alone
 	SubscriptionsKnown bool      // else Mailbox.Subscribed says nothing
 	RolesKnown         bool      // else the attributes lack SPECIAL-USE (RFC 6154), though the server has it
+	StatusAsked        bool      // STATUS came with the list (RFC 5819), though perhaps not for each mailbox
 }
 
 // Mailboxes lists the personal namespace, each mailbox once by its raw name, in the order of the
@@ -52,6 +57,9 @@ func (c *conn) List(ctx context.Context) (*Listing, error) {
 	listing := &Listing{RolesKnown: true}
 	err := c.run(ctx, `LIST "" "*"`, ScopeSession, func() error {
 		list, err := c.list(listing)
+		if err := c.settle(); err != nil {
+			return err
+		}
 		if err != nil {
 			return err
 		}
@@ -78,26 +86,38 @@ type listed struct {
 	raw string
 }
 
-// list asks for everything, with subscriptions and roles (RFC 5258, RFC 6154) where the server can
-// tell them in one answer, and notes what it did not tell. Servers that offer this and refuse it, or
-// then list nothing, are asked again in the plain way.
+// list asks for everything, with subscriptions, roles and figures (RFC 5258, RFC 6154, RFC 5819) where the
+// server can tell them in one answer, and notes what it did not tell. Servers that offer this and refuse it,
+// or then list nothing (quirk LIST-29), are asked again for less and less.
 func (c *conn) list(listing *Listing) ([]listed, error) {
-	if c.caps.Has(imap.CapListExtended) {
-		list, err := c.collect(&imap.ListOptions{
-			ReturnSubscribed: true, ReturnSpecialUse: c.caps.Has(imap.CapSpecialUse),
-		})
+	for _, o := range c.listOptions() {
+		list, err := c.collect(o)
 		var refused *imap.Error
 		if err == nil && len(list) > 0 {
-			listing.SubscriptionsKnown = true
+			listing.SubscriptionsKnown, listing.StatusAsked = true, o.ReturnStatus != nil
 			return list, nil
 		}
 		if err != nil && !errors.As(err, &refused) {
 			return nil, err
 		}
 		listing.RolesKnown = !c.caps.Has(imap.CapSpecialUse)
-		c.opts.Log.Info("extended LIST is of no use here, asking plainly", "reason", err)
+		c.opts.Log.Info("extended LIST is of no use here, asking for less", "reason", err)
 	}
 	return c.collect(nil)
+}
+
+// listOptions are the ways to ask for more than names, the fullest first.
+func (c *conn) listOptions() []*imap.ListOptions {
+	if !c.caps.Has(imap.CapListExtended) {
+		return nil
+	}
+	roles := imap.ListOptions{ReturnSubscribed: true, ReturnSpecialUse: c.caps.Has(imap.CapSpecialUse)}
+	if !c.caps.Has(imap.CapListStatus) {
+		return []*imap.ListOptions{&roles}
+	}
+	figures := roles
+	figures.ReturnStatus = c.statusOptions()
+	return []*imap.ListOptions{&figures, &roles}
 }
 
 // collect carries out one LIST. More than maxMailboxes end the connection: no account has so many.
@@ -188,6 +208,9 @@ func (c *conn) mailboxes(list []listed, subscribed map[string]bool) []Mailbox {
 			Subscribed: subscribed[data.Mailbox] || hasAttr(data.Attrs, imap.MailboxAttrSubscribed),
 			Alike:      alike[data.Mailbox] && data.raw != c.canonical(data.Mailbox),
 		}
+		if data.Status != nil && !alike[data.Mailbox] { // STATUS names a mailbox by what alike names share
+			m.Status = told(data.Status)
+		}
 		if m.Alike {
 			m.Name = fmt.Sprintf("%s (written %+q)", m.Name, m.Raw)
 		}
@@ -232,8 +255,8 @@ func delimString(d rune) string {
 
 // askNamespace learns prefix and delimiter by NAMESPACE (RFC 2342), else by LIST "" "".
 func (c *conn) askNamespace() error {
-	if c.caps.Has(imap.CapNamespace) {
-		data, err := c.cl.Namespace().Wait()
+	if c.sentNamespace != nil {
+		data, err := c.sentNamespace.Wait()
 		if err == nil && len(data.Personal) > 0 {
 			c.spaces = *data
 			c.prefix, c.delim = data.Personal[0].Prefix, delimString(data.Personal[0].Delim)

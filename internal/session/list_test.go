@@ -132,7 +132,7 @@ func TestSourceChangesNothing(t *testing.T) {
 			}
 			harmless := []string{
 				"CAPABILITY", "STARTTLS", "LOGIN", "AUTHENTICATE", "ID", "NAMESPACE", "LIST", "LSUB", "STATUS",
-				"EXAMINE", "UID FETCH", "NOOP", "LOGOUT",
+				"EXAMINE", "UID FETCH", "UID SEARCH", "NOOP", "LOGOUT",
 			}
 			fetched := 0
 			for _, cmd := range s.Commands() {

@@ -192,21 +192,34 @@ func (c *conn) learnCaps() error {
 	return nil
 }
 
-// introduce sends ID (RFC 2971; some servers refuse SELECT without) and asks for the namespaces.
+// introduce sends ID (RFC 2971; some servers refuse SELECT without) and asks for the namespaces. Where that is
+// done by NAMESPACE nobody waits for the answers yet: the first operation follows in the same flight.
 func (c *conn) introduce() error {
-	var sentID func() error
 	if c.caps.Has(imap.CapID) {
 		name, version, _ := strings.Cut(c.opts.Program, " ")
-		cmd := c.cl.ID(&imap.IDData{Name: name, Version: version})
-		sentID = func() error { _, err := cmd.Wait(); return err }
+		c.sentID = c.cl.ID(&imap.IDData{Name: name, Version: version})
 	}
-	err := c.askNamespace()
-	if sentID != nil {
-		if err := c.survive("ID", sentID()); err != nil {
+	if c.caps.Has(imap.CapNamespace) {
+		c.sentNamespace = c.cl.Namespace()
+		return nil
+	}
+	return c.settle()
+}
+
+// settle takes the answers to what introduce has sent. The first operation does, behind its own answer.
+func (c *conn) settle() error {
+	if c.settled {
+		return nil
+	}
+	if c.sentID != nil {
+		_, err := c.sentID.Wait()
+		if err := c.survive("ID", err); err != nil {
 			return err
 		}
 		c.opts.Log.Debug("server's identity", "id", c.w.Seen().Identity)
 	}
+	err := c.askNamespace()
+	c.settled = err == nil
 	return err
 }
 

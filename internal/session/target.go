@@ -70,28 +70,3 @@ func (t *Target) Subscribe(ctx context.Context, name string) error {
 		return t.cl.Subscribe(name).Wait()
 	})
 }
-
-// Status asks for MESSAGES, UIDNEXT and UIDVALIDITY without selecting the mailbox. What the server
-// leaves out is 0.
-func (c *conn) Status(ctx context.Context, name string) (*Selected, error) {
-	var sel *Selected
-	err := c.run(ctx, fmt.Sprintf("STATUS %q", name), ScopeMailbox, func() (err error) {
-		sel, err = c.status(name)
-		return err
-	})
-	return sel, err
-}
-
-func (c *conn) status(name string) (*Selected, error) {
-	data, err := c.cl.Status(name, &imap.StatusOptions{
-		NumMessages: true, UIDNext: true, UIDValidity: true,
-	}).Wait()
-	if err != nil {
-		return nil, err
-	}
-	sel := &Selected{UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext)}
-	if data.NumMessages != nil {
-		sel.Exists = *data.NumMessages
-	}
-	return sel, nil
-}

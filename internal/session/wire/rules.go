@@ -47,7 +47,7 @@ func hideIMAP4rev2(_ *Conn, l []byte) []byte {
 	if !list || !bytes.Contains(bytes.ToUpper(l), []byte("IMAP4REV1")) {
 		return l
 	}
-	const included = "NAMESPACE UIDPLUS LIST-EXTENDED SPECIAL-USE UNSELECT ENABLE LITERAL-"
+	const included = "NAMESPACE UIDPLUS LIST-EXTENDED LIST-STATUS ESEARCH SPECIAL-USE UNSELECT ENABLE LITERAL-"
 	return regexp.MustCompile(`(?i)\bIMAP4rev2\b`).ReplaceAll(l, []byte(included))
 }
 

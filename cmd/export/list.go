@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+
+	"mailark/archive"
+	"mailark/internal/cli"
+	"mailark/internal/exporter"
+)
+
+// overview is the last line that --list writes with --json, behind a line for each mailbox.
+type overview struct {
+	Source   archive.Source `json:"source"`
+	Exit     int            `json:"exit"`
+	Error    string         `json:"error,omitempty"`
+	Messages int            `json:"messages"`
+	Octets   int64          `json:"octets"`
+	Skipped  int            `json:"skipped"`
+}
+
+// runList shows what the account holds.
+func (f *flags) runList(ctx context.Context, con *cli.Console, opts exporter.Options) (int, error) {
+	bar := con.NewProgress(f.Quiet)
+	opts.Progress = func(p exporter.Progress) { bar.Show(status(p)) }
+	result, listErr := exporter.List(ctx, opts)
+	bar.Close()
+	if listErr != nil {
+		return result.ExitCode(), explain(listErr) // half a list would be taken for a whole one
+	}
+	if !f.JSON {
+		return result.ExitCode(), result.Print(con.Stdout)
+	}
+	out := cli.NewPrinter(con.Stdout)
+	for i := range result.Mailboxes {
+		out.JSON(result.Mailboxes[i])
+	}
+	messages, octets := result.Total()
+	out.JSON(overview{
+		Source: result.Source, Exit: result.ExitCode(), Messages: messages, Octets: octets, Skipped: result.Skipped,
+	})
+	return result.ExitCode(), out.Err()
+}
