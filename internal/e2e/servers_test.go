@@ -195,9 +195,10 @@ func archived(t *testing.T, dir, prefix, delim string) imaptest.Snapshot {
 // TestRealServers carries the corpus from a Cyrus and from a Courier into an archive, and back into another account there. What
 // counts is what the server serves, since each alters some octets when it takes them. Both halves do nothing when run again.
 func TestRealServers(t *testing.T) {
+	tree := corpus(t, 150)
 	for _, name := range []string{"cyrus", "courier"} {
 		t.Run(name, func(t *testing.T) {
-			tree := corpus(t)
+			t.Parallel()
 			addr := realServer(t, name)
 			refused := load(t, addr, "old", tree)
 			want := snapshot(t, addr, "old")
