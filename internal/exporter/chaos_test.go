@@ -128,7 +128,7 @@ func chaosRound(t *testing.T, base *rig, seed uint64) {
 func checkNothingNew(t *testing.T, r *rig) {
 	r.opts.Session.Port, r.opts.Session.TLS = port(r.server.Addr), session.TLSNone
 	r.opts.OtherSource = true // the port is another one
-	r.opts.Progress = nil
+	r.opts.Progress, r.opts.Session.Timeout = nil, time.Minute
 	result, err := Run(t.Context(), r.opts)
 	if f := result.Total(); err != nil || result.ExitCode() != 0 || f.Now+f.Gone+f.FlagsChanged+f.Back != 0 || f.Before != f.Listed {
 		t.Errorf("a further run over a good line: exit %d, %v: %+v", result.ExitCode(), err, f)
