@@ -20,7 +20,7 @@ const auditDir = "audits"
 // runAudit compares, writes the report and prints it.
 func (f *flags) runAudit(ctx context.Context, con *cli.Console, opts exporter.Options) (int, error) {
 	bar := con.NewProgress(f.Quiet)
-	opts.Progress = func(p exporter.Progress) { bar.Show(status(p)) }
+	opts.Progress = func(p exporter.Progress) { bar.Show(p.State()) }
 	result, auditErr := exporter.Audit(ctx, opts, f.sample)
 	bar.Close()
 	if auditErr != nil && len(result.Mailboxes) == 0 {

@@ -24,12 +24,12 @@ func (f *flags) runFinal(ctx context.Context, con *cli.Console, opts exporter.Op
 	var printErr error
 	note := func(err error) { printErr = errors.Join(printErr, err) }
 	bar := con.NewProgress(f.Quiet)
-	opts.Progress = func(p exporter.Progress) { bar.Show(status(p)) }
+	opts.Progress = func(p exporter.Progress) { bar.Show(p.State()) }
 	result, runErr := exporter.Final(ctx, opts, finalPasses, func(n int, r *exporter.Result) {
 		bar.Close()
 		switch {
 		case f.JSON:
-			note(printJSON(con.Stdout, r))
+			note(printJSON(con, r))
 		case r.Err == nil || len(r.Mailboxes) > 0: // else the error says it all
 			_, err := fmt.Fprintf(con.Stdout, "Pass %d\n", n)
 			note(errors.Join(err, r.Print(con.Stdout, f.Verbose)))

@@ -21,7 +21,7 @@ type overview struct {
 // runList shows what the account holds.
 func (f *flags) runList(ctx context.Context, con *cli.Console, opts exporter.Options) (int, error) {
 	bar := con.NewProgress(f.Quiet)
-	opts.Progress = func(p exporter.Progress) { bar.Show(status(p)) }
+	opts.Progress = func(p exporter.Progress) { bar.Show(p.State()) }
 	result, listErr := exporter.List(ctx, opts)
 	bar.Close()
 	if listErr != nil {

@@ -8,6 +8,7 @@ import (
 
 	"mailark/internal/cli"
 	"mailark/internal/exporter"
+	"mailark/internal/maildirsource"
 )
 
 func main() { os.Exit(cli.Main(command())) }
@@ -40,14 +41,17 @@ func (f *flags) run(ctx context.Context, con *cli.Console, args []string) (int, 
 
 // export copies and prints the summary.
 func (f *flags) export(ctx context.Context, con *cli.Console, opts exporter.Options) (int, error) {
-	bar := con.NewProgress(f.Quiet)
-	opts.Progress = func(p exporter.Progress) { bar.Show(status(p)) }
+	bar := con.NewRun(&f.Output)
+	opts.Progress = func(p exporter.Progress) { bar.Show(p.State()) }
+	if f.JSON && !f.Quiet {
+		opts.Done = func(m exporter.Mailbox) { con.Event(mailboxEvent{"mailbox", m}) }
+	}
 	result, runErr := exporter.Run(ctx, opts)
 	bar.Close()
 	var err error
 	switch {
 	case f.JSON:
-		err = printJSON(con.Stdout, result)
+		err = printJSON(con, result)
 	case runErr == nil || len(result.Mailboxes) > 0: // else the error says it all
 		err = result.Print(con.Stdout, f.Verbose)
 	}
@@ -61,6 +65,11 @@ func explain(err error) error {
 	switch {
 	case errors.As(err, &usage):
 		return &cli.UsageError{Text: usage.Text, Hint: "mailark-export --list shows the mailboxes of the account"}
+	case errors.Is(err, maildirsource.ErrNoMaildir):
+		return &cli.UsageError{
+			Text: err.Error(),
+			Hint: "give the directory that holds the mailboxes, such as --maildir ~/Maildir: one of them has the directories cur, new and tmp",
+		}
 	case errors.As(err, &source):
 		return &cli.UsageError{
 			Text: source.Error(),

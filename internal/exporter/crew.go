@@ -40,13 +40,10 @@ type task struct {
 }
 
 // begin lays out the mailboxes.
-func (c *crew) begin(mailboxes int, over func()) {
+func (c *crew) begin(mailboxes []int, over func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.over = over
-	for i := range mailboxes {
-		c.mailboxes = append(c.mailboxes, i)
-	}
+	c.over, c.mailboxes = over, mailboxes
 }
 
 // next waits until there is something to do for a worker that has this link.

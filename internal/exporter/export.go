@@ -32,6 +32,9 @@ type export struct {
 	start   time.Time
 	result  *Result
 
+	watch       *watch // over limits, and for those who look on
+	statusAsked bool   // LIST told the figures of the mailboxes, as far as the server has them
+
 	chosen  []source    // mailboxes to copy
 	copied  []*Mailbox  // what was done for each of them; nil: it was not begun
 	refused [][]Refused // of each of them
@@ -46,6 +49,7 @@ type export struct {
 // context.Canceled or context.DeadlineExceeded.
 func Run(ctx context.Context, options Options) (*Result, error) {
 	x := newExport(options)
+	ctx = x.watch.begin(ctx, &x.opts)
 	err := x.run(ctx)
 	if w := x.store.w; w != nil {
 		err = w.ExplainFull(err)
@@ -59,21 +63,27 @@ func newExport(options Options) *export {
 	between := spools + opts.Connections
 	x := &export{
 		opts:    opts,
+		watch:   &watch{show: opts.Progress},
 		dial:    dialIMAP(opts.Session),
 		crew:    newCrew(&opts),
 		catalog: new(archive.Catalog),
 		start:   opts.Now(),
 		store: &store{
 			free: make(chan *spool.Spool, between), jobs: make(chan job, between),
-			tick: opts.tick, progress: opts.Progress,
+			tick: opts.tick,
 		},
 		source: archive.Source{Host: sourceHost(&opts.Session), User: opts.Session.User},
 		result: &Result{Dir: opts.Dir, DryRun: opts.DryRun, Source: archive.Source{
 			Host: opts.Session.Host, User: opts.Session.User,
 		}},
 	}
+	x.store.progress = x.watch.tell
 	x.link = x.newLink()
 	x.link.first, x.link.entered = true, false
+	if opts.Maildir != "" {
+		x.source = maildirSource(opts.Maildir)
+		x.result.Source = x.source
+	}
 	return x
 }
 
@@ -85,6 +95,10 @@ func (x *export) newLink() *link {
 func (x *export) run(ctx context.Context) error {
 	if err := x.openArchive(); err != nil {
 		return err
+	}
+	if x.opts.Maildir != "" {
+		x.dial = dialMaildir(&x.opts, x.catalog)
+		x.link.dial = x.dial
 	}
 	listed, err := x.listMailboxes(ctx)
 	if err != nil {
@@ -98,6 +112,9 @@ func (x *export) run(ctx context.Context) error {
 		return err
 	}
 	if err := x.noteMailboxes(listed, chosen); err != nil {
+		return err
+	}
+	if err := x.askStatuses(ctx, chosen); err != nil {
 		return err
 	}
 	return x.copyAll(ctx, chosen)
@@ -184,6 +201,7 @@ func (x *export) beginRun() error {
 		return fmt.Errorf("begin run: %w", err)
 	}
 	x.begun = true
+	x.watch.publish(&x.opts)
 	return nil
 }
 
@@ -199,6 +217,7 @@ func (x *export) finish(err error) {
 		}
 	}
 	r.Unseen = x.store.at.MailboxesOf - len(r.Mailboxes)
+	x.watch.end()
 	if w := x.store.w; w != nil {
 		if x.begun {
 			endErr := w.EndRun(r.ExitCode(), r.line())
@@ -220,8 +239,9 @@ func (x *export) finish(err error) {
 }
 
 func (x *export) logMailbox(m *Mailbox) {
+	x.opts.Done(*m)
 	f := &m.Figures
 	x.opts.Log.Info("mailbox", "name", m.Name, "listed", f.Listed, "before", f.Before, "now", f.Now, "linked", f.Linked,
-		"vanished", f.Vanished, "refused", f.Refused, "left", f.Left, "flags", f.FlagsChanged, "gone", f.Gone, "back", f.Back,
+		"vanished", f.Vanished, "refused", f.Refused, "left", f.Left, "unchanged", m.Unchanged, "flags", f.FlagsChanged, "gone", f.Gone, "back", f.Back,
 		"octets", f.Octets, "size differs", f.SizeDiffers, "failed", m.Failed, "changed", m.Changed)
 }

@@ -279,13 +279,13 @@ func (f *fetcher) receive(ctx context.Context, uid uint32, size int64, r io.Read
 		f.giveBack(octets)
 		return err
 	}
-	if octets.Size() == 0 && w.Size > 0 {
+	if octets.Size() == 0 && w.Size > 0 && !w.Estimate {
 		w.empties++
 		w.text = fmt.Sprintf("the server sends no octets for a message of %d", w.Size)
 		f.giveBack(octets)
 		return nil
 	}
-	if octets.Size() < w.Size && !f.believeShort(w, octets) {
+	if octets.Size() < w.Size && !w.Estimate && !f.believeShort(w, octets) {
 		f.giveBack(octets)
 		if f.untold++; f.untold >= enoughShort {
 			return errShort

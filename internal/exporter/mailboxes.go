@@ -50,6 +50,7 @@ func (x *export) listOnce(ctx context.Context) (list []session.Mailbox, answered
 	if err != nil {
 		return nil, false, err
 	}
+	x.statusAsked = listing.StatusAsked
 	known := x.knownMailboxes()
 	for i := range listing.Mailboxes {
 		m := &listing.Mailboxes[i]

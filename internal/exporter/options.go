@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"mailark/archive"
+	"mailark/internal/limit"
 	"mailark/internal/session"
 )
 
-// Options say what to copy and where to. Host and user of Session, and Dir, are needed; every other
+// Options say what to copy and where to. Dir is needed, and host and user of Session, or Maildir; every other
 // zero value means the default.
 type Options struct {
 	Session session.Options
+	Maildir string          // the root of a Maildir tree to copy in place of an IMAP account
 	Dir     string          // of the archive; made if it is missing or empty
 	Archive archive.Options // Log, Now and Program are taken from here and Session where they are not set
 
@@ -20,9 +22,11 @@ type Options struct {
 	Exclude []string // patterns of mailboxes to leave out; they win
 
 	DryRun       bool // only find out what would be copied; the archive is not touched
+	Full         bool // list every mailbox, also where the server's figures say that nothing has changed
 	OtherSource  bool // allow an archive that was begun from another host or user
-	Full         bool // compare everything, believe no STATUS
 	BelieveEmpty bool // take a mailbox that has become empty for emptied, and mark its messages as gone
+
+	Limits limit.Limits // after which the run ends, with a *limit.Error
 
 	// Connections is how many connections are used at most, up to MaxConnections; 0: DefaultConnections. Further ones than the first are made when
 	// there is enough to do for them.
@@ -31,6 +35,7 @@ type Options struct {
 	Log      *slog.Logger     // nil: silent
 	Now      func() time.Time // nil: time.Now
 	Progress func(Progress)   // called often, from one goroutine; nil: nobody is told
+	Done     func(Mailbox)    // called for each mailbox when it is through, from the same goroutine; nil: nobody is told
 	Retry    Retry
 
 	tick    time.Duration // silence after which what has come is committed; 0: 20 s
@@ -125,6 +130,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if opts.Progress == nil {
 		opts.Progress = func(Progress) {}
+	}
+	if opts.Done == nil {
+		opts.Done = func(Mailbox) {}
 	}
 	if opts.Connections <= 0 {
 		opts.Connections = DefaultConnections

@@ -1,12 +1,14 @@
 package exporter
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"mailark/internal/humane"
+	"mailark/internal/limit"
 )
 
 // shown is how many refused messages are listed one by one.
@@ -66,6 +68,10 @@ func (r *Result) printHead(out *strings.Builder, total *Figures) {
 	}
 	for _, name := range r.Unlisted {
 		notes = append(notes, fmt.Sprintf("  mailbox %s is no longer on the server; its mail stays in the archive", humane.Printable(name)))
+	}
+	if same := len(r.which(func(m *Mailbox) bool { return m.Unchanged })); same > 0 {
+		notes = append(notes, fmt.Sprintf("  %s not opened, for the server's figures show that nothing has changed there (--full opens all)",
+			humane.Plural(same, "mailbox")))
 	}
 	if r.Skipped > 0 {
 		notes = append(notes, fmt.Sprintf("  %s left out by --mailbox or --exclude", humane.Plural(r.Skipped, "mailbox")))
@@ -143,6 +149,11 @@ func (r *Result) line() string {
 			humane.Plural(total.Refused+total.Left, "message"), humane.Plural(len(r.failed()), "whole mailbox"))
 	case code == exitChanged:
 		return "The server's answers contradict each other or the last run. Run the same command again."
+	case code == exitLimit:
+		var ended *limit.Error
+		errors.As(r.Err, &ended)
+		return fmt.Sprintf("Stopped at %s %s: %s copied and safe. Run the same command again; it goes on from here.",
+			ended.Flag, ended.Value, humane.Plural(total.Now, "message"))
 	case code == exitInterrupted:
 		return fmt.Sprintf("Interrupted: %s copied and safe. Run the same command again; it goes on from here.",
 			humane.Plural(total.Now, "message"))

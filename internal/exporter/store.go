@@ -122,7 +122,7 @@ func (s *store) add(ctx context.Context, b body) error {
 	f.Now++
 	f.Octets += size
 	f.Linked += b2i(linked)
-	f.SizeDiffers += b2i(size != b.want.Size)
+	f.SizeDiffers += b2i(size != b.want.Size && !b.want.Estimate)
 	s.at.Messages++
 	s.at.Octets += size
 	s.progress(s.at)

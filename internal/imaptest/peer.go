@@ -124,6 +124,10 @@ func (p *peer) pass(t *token) bool {
 		return false
 	case (name == "LOGIN" || name == "AUTHENTICATE") && p.server.opts.RequireTLS && !p.isTLS:
 		return p.answered(t, tag+" NO [PRIVACYREQUIRED] not in the clear\r\n")
+	case name == "COMPRESS" && p.server.opts.Compress:
+		p.reply(tag + " OK both ways from here\r\n")
+		p.compress()
+		return false
 	case name == "ID" && !p.server.opts.NoID:
 		p.reply("* ID (\"name\" \"imaptest\" \"support-url\" NIL)\r\n" + tag + " OK ID\r\n")
 		return false
@@ -226,6 +230,12 @@ func (p *peer) rewrite(l []byte) []byte {
 		}
 		if !p.server.opts.NoCondStore {
 			more += " CONDSTORE"
+		}
+		for _, mechanism := range p.server.opts.Mechanisms {
+			more += " AUTH=" + mechanism
+		}
+		if p.server.opts.Compress {
+			more += " COMPRESS=DEFLATE"
 		}
 		if !p.isTLS {
 			more += " STARTTLS"

@@ -30,13 +30,16 @@ type ServerOptions struct {
 	NoCreateSpecialUse bool
 	NoNamespace        bool
 	NoID               bool
-	StatusSize         bool   // STATUS=SIZE (RFC 8438)
-	RequireTLS         bool   // LOGINDISABLED until TLS
-	AppendLimit        uint32 // largest message, advertised; 0: 100 MiB, not advertised
+	StatusSize         bool     // STATUS=SIZE (RFC 8438)
+	RequireTLS         bool     // LOGINDISABLED until TLS
+	Compress           bool     // COMPRESS=DEFLATE
+	Mechanisms         []string // offered beside PLAIN, and always refused
+	AppendLimit        uint32   // largest message, advertised; 0: 100 MiB, not advertised
 
-	CertHost string    // name in the certificate; "": localhost and the loopback addresses
-	MaxTLS   uint16    // newest version of TLS, tls.VersionTLS11 say; 0: the newest there is
-	NotAfter time.Time // end of the certificate; zero: in a year
+	CertHost string            // name in the certificate; "": localhost and the loopback addresses
+	MaxTLS   uint16            // newest version of TLS, tls.VersionTLS11 say; 0: the newest there is
+	NotAfter time.Time         // end of the certificate; zero: in a year
+	TuneTLS  func(*tls.Config) // whatever else is odd about it; nil: nothing
 }
 
 // Server is an in-memory IMAP server on two loopback ports. It keeps octets, flags, keywords and dates
@@ -230,8 +233,12 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 func (s *Server) tlsConfig() *tls.Config {
-	return &tls.Config{ //nolint:gosec // G402: it plays old servers, which clients must refuse
+	cfg := &tls.Config{ //nolint:gosec // G402: it plays old servers, which clients must refuse
 		Certificates: []tls.Certificate{s.cert.TLS},
 		MinVersion:   tls.VersionTLS10, MaxVersion: s.opts.MaxTLS,
 	}
+	if s.opts.TuneTLS != nil {
+		s.opts.TuneTLS(cfg)
+	}
+	return cfg
 }

@@ -23,6 +23,7 @@ func answerRules() []answerRule {
 		{"lsub-as-list", true, readLSUBAsList},
 		{"fetch-without-body", false, dropBodilessFetch},
 		{"absurd-flags", true, dropAbsurdFlags},
+		{"odd-challenge", false, normalChallenge},
 	}
 }
 
