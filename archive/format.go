@@ -21,6 +21,7 @@ const (
 	segmentExt  = ".tar.zst"
 	sumsFile    = "SHA256SUMS"
 	lockFile    = "lock"
+	runningFile = "running.json"
 	importsDir  = "imports"
 
 	formatName    = "mailark"

@@ -114,7 +114,7 @@ func checkEmpty(dir string) error {
 	if err != nil {
 		return fmt.Errorf("create archive: %w", err)
 	}
-	own := []string{lockFile, segmentDir, readmeFile, sumsFile, catalogFile}
+	own := []string{lockFile, runningFile, segmentDir, readmeFile, sumsFile, catalogFile}
 	for _, e := range entries {
 		name := strings.TrimSuffix(e.Name(), ".tmp")
 		if !slices.Contains(own, name) && e.Name() != infoFile+".tmp" {
@@ -132,17 +132,36 @@ func checkEmpty(dir string) error {
 	return nil
 }
 
+// Others hold the lock for an instant to find out whether a run is at work (FORMAT.md, "running.json").
+const (
+	lockTries = 4
+	lockPause = 25 * time.Millisecond
+)
+
 func lockArchive(dir string) (*flock.Flock, error) {
 	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(durable.FileMode))
-	ok, err := lock.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("lock archive: %w", err)
+	for try := range lockTries {
+		if try > 0 {
+			time.Sleep(lockPause)
+		}
+		ok, err := lock.TryLock()
+		if err != nil {
+			return nil, fmt.Errorf("lock archive: %w", err)
+		}
+		if ok {
+			_ = os.Remove(Running(dir)) // of a run that was killed; who is at work now is another
+			return lock, nil
+		}
 	}
-	if !ok {
-		return nil, fmt.Errorf("open %s: %w", dir, ErrLocked)
-	}
-	return lock, nil
+	return nil, fmt.Errorf("open %s: %w", dir, ErrLocked)
 }
+
+// Running is the file in which the run that holds an archive's lock may say where it stands. No reader of
+// the mail looks at it.
+func Running(dir string) string { return filepath.Join(dir, runningFile) }
+
+// Lock is the file whose lock a writer holds.
+func Lock(dir string) string { return filepath.Join(dir, lockFile) }
 
 // OpenWriter opens and locks an archive, and ends the commit that a crash may have left half done:
 // it is finished if it is whole in the segment, else cut off. Errors: ErrNotArchive, ErrLocked,

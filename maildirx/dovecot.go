@@ -120,11 +120,7 @@ func ParseSubscriptions(r io.Reader) ([][]string, error) {
 func foreignPath(levels []string) []string {
 	path := make([]string, len(levels))
 	for i, s := range levels {
-		level, err := decodeLevel(s)
-		if err != nil {
-			level = s
-		}
-		path[i] = level
+		path[i] = ForeignLevel(s)
 	}
 	return path
 }

@@ -116,6 +116,16 @@ func encodeLevel(level string) string {
 	return escape(EncodeUTF7(wrapOctets(level)))
 }
 
+// ForeignLevel is what one level of a directory's name says, whoever wrote it: decoded if it is in the form of
+// Dir, else as it stands.
+func ForeignLevel(s string) string {
+	level, err := decodeLevel(s)
+	if err != nil {
+		return s
+	}
+	return level
+}
+
 // decodeLevel undoes encodeLevel and accepts nothing else.
 func decodeLevel(s string) (string, error) {
 	plain, err := unescape(s)

@@ -23,7 +23,7 @@ var ErrFormat = errors.New("bad format")
 // maxLine is the longest line, in octets, accepted in Dovecot's files.
 const maxLine = 8 << 10
 
-// UIDList is a dovecot-uidlist of version 3: which UID each message file of a mailbox has.
+// UIDList is a dovecot-uidlist: which UID each message file of a mailbox has.
 type UIDList struct {
 	UIDValidity uint32 // 0 if the server gave none
 	UIDNext     uint32 // 0 if unknown
@@ -131,13 +131,27 @@ func validFile(s string) bool {
 // ParseUIDList reads a dovecot-uidlist of version 3. UIDs must ascend and file names must be plain;
 // fields it does not know are skipped, and a UIDNEXT that Dovecot has left behind its last entry is
 // raised. Lines are at most 8 KiB long. Its errors wrap ErrFormat, but for those of r.
-func ParseUIDList(r io.Reader) (*UIDList, error) {
+func ParseUIDList(r io.Reader) (*UIDList, error) { return parseUIDList(r, false) }
+
+// ParseForeignUIDList reads what ParseUIDList does, and lists of version 1, the form of Courier's
+// courierimapuiddb:
+//
+//	1 <UIDVALIDITY> <UIDNEXT>
+//	<UID> <file>
+func ParseForeignUIDList(r io.Reader) (*UIDList, error) { return parseUIDList(r, true) }
+
+func parseUIDList(r io.Reader, foreign bool) (*UIDList, error) {
 	l := &UIDList{}
+	parseEntry := l.parseEntry
 	err := eachLine(r, func(n int, line string) error {
-		if n == 1 {
+		switch {
+		case n == 1 && foreign && strings.HasPrefix(line, "1 "):
+			parseEntry = l.parseOldEntry
+			return l.parseOldHeader(line)
+		case n == 1:
 			return l.parseHeader(line)
 		}
-		return l.parseEntry(line)
+		return parseEntry(line)
 	})
 	if err == nil && l.UIDValidity == 0 {
 		err = fmt.Errorf("%w: no header", ErrFormat)
@@ -177,6 +191,44 @@ func (l *UIDList) parseHeader(line string) error {
 	return nil
 }
 
+func (l *UIDList) parseOldHeader(line string) (err error) {
+	fields := strings.Fields(line)
+	if len(fields) < 3 {
+		return fmt.Errorf("%w: header %.80q", ErrFormat, line)
+	}
+	if l.UIDValidity, err = parseUint32(fields[1]); err != nil {
+		return err
+	}
+	if l.UIDNext, err = parseUint32(fields[2]); err != nil {
+		return err
+	}
+	if l.UIDValidity == 0 {
+		return fmt.Errorf("%w: header %.80q", ErrFormat, line)
+	}
+	return nil
+}
+
+func (l *UIDList) parseOldEntry(line string) error {
+	number, file, _ := strings.Cut(line, " ")
+	uid, err := parseUint32(number)
+	if err != nil {
+		return err
+	}
+	if !validFile(file) {
+		return fmt.Errorf("%w: %.80q", ErrFormat, line)
+	}
+	return l.add(UIDEntry{UID: uid, File: file})
+}
+
+// add appends an entry, whose UID must be the highest.
+func (l *UIDList) add(e UIDEntry) error {
+	if n := len(l.Entries); e.UID == 0 || n > 0 && e.UID <= l.Entries[n-1].UID {
+		return fmt.Errorf("%w: UID %d does not ascend", ErrFormat, e.UID)
+	}
+	l.Entries = append(l.Entries, e)
+	return nil
+}
+
 func (l *UIDList) parseEntry(line string) error {
 	fields, file, ok := strings.Cut(line, ":")
 	words := strings.Fields(fields)
@@ -199,11 +251,7 @@ func (l *UIDList) parseEntry(line string) error {
 			return err
 		}
 	}
-	if n := len(l.Entries); uid == 0 || n > 0 && uid <= l.Entries[n-1].UID {
-		return fmt.Errorf("%w: UID %d does not ascend", ErrFormat, uid)
-	}
-	l.Entries = append(l.Entries, e)
-	return nil
+	return l.add(e)
 }
 
 func parseUint32(s string) (uint32, error) {

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"io"
-
 	"mailark/archive"
 	"mailark/internal/cli"
 	"mailark/internal/exporter"
 )
 
-// summary is the one line that --json writes.
+// summary is the last line that --json writes.
 type summary struct {
+	Event     string             `json:"event"`
 	Archive   string             `json:"archive"`
 	Source    archive.Source     `json:"source"`
 	Exit      int                `json:"exit"`
@@ -27,9 +26,9 @@ type summary struct {
 	Changed   []string           `json:"changed"`
 }
 
-func printJSON(w io.Writer, r *exporter.Result) error {
+func printJSON(con *cli.Console, r *exporter.Result) error {
 	s := summary{
-		Archive: r.Dir, Source: r.Source, Exit: r.ExitCode(), DryRun: r.DryRun, Created: r.Created,
+		Event: "summary", Archive: r.Dir, Source: r.Source, Exit: r.ExitCode(), DryRun: r.DryRun, Created: r.Created,
 		Total: r.Total(), Stored: r.Stored, Seconds: r.Duration.Seconds(),
 		Mailboxes: r.Mailboxes, Refused: r.Refused, Skipped: r.Skipped, Unseen: r.Unseen,
 		Unlisted: r.Unlisted, Changed: r.Changed,
@@ -37,7 +36,12 @@ func printJSON(w io.Writer, r *exporter.Result) error {
 	if r.Err != nil {
 		s.Error = r.Err.Error()
 	}
-	out := cli.NewPrinter(w)
-	out.JSON(s)
-	return out.Err()
+	con.Event(s)
+	return con.EventErr()
+}
+
+// mailboxEvent is a line that --json writes for each mailbox that is through.
+type mailboxEvent struct {
+	Event string `json:"event"`
+	exporter.Mailbox
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 
 	"mailark/internal/cli"
@@ -14,6 +15,7 @@ const defaultHost = "imap.gmail.com"
 type flags struct {
 	cli.Connection
 	cli.RunFlags
+	cli.Limits
 	ledger       string
 	includeGone  bool
 	retryRefused bool
@@ -32,7 +34,7 @@ func command() *cli.Command {
 		Name: "mailark-import", Args: "ARCHIVE", MinArgs: 1, MaxArgs: 1, Unpiped: true,
 		About: "Uploads the mail of ARCHIVE, which mailark-export made, to an IMAP account. No message is uploaded\n" +
 			"twice, and mail that is there already is recognised. Run it again to go on after a stop.",
-		Sections: []cli.Section{f.Connection.Section(), run},
+		Sections: []cli.Section{f.Connection.Section(), run, f.Limits.Section()},
 		Run:      f.run,
 	}
 }
@@ -40,18 +42,11 @@ func command() *cli.Command {
 // options turns the flags into options of an import of dir.
 func (f *flags) options(con *cli.Console, log *slog.Logger, dir string) (importer.Options, error) {
 	session, err := f.Session(con, log)
+	limits, limitErr := f.Limits.Apply(&session)
 	return importer.Options{
 		Archive: dir, Target: session, Ledger: f.ledger,
 		Include: f.Mailboxes, Exclude: f.Excludes,
 		IncludeGone: f.includeGone, RetryRefused: f.retryRefused, DryRun: f.DryRun,
-		Log: log, Program: cli.Program(),
-	}, err
-}
-
-func status(p importer.Progress) cli.Status {
-	return cli.Status{
-		What:     p.Mailbox,
-		Messages: int64(p.Messages), MessagesTotal: int64(p.MessagesTotal),
-		Octets: p.Octets, OctetsTotal: p.OctetsTotal,
-	}
+		Limits: limits, Log: log, Program: cli.Program(),
+	}, errors.Join(err, limitErr)
 }

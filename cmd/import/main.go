@@ -22,13 +22,16 @@ func (f *flags) run(ctx context.Context, con *cli.Console, args []string) (int, 
 	if err != nil {
 		return 0, errors.Join(err, logFile.Close())
 	}
-	bar := con.NewProgress(f.Quiet)
-	opts.Progress = func(p importer.Progress) { bar.Show(status(p)) }
+	bar := con.NewRun(&f.Output)
+	opts.Progress = func(p importer.Progress) { bar.Show(p.State()) }
+	if f.JSON && !f.Quiet {
+		opts.Done = func(m importer.MailboxResult) { con.Event(mailboxEvent{"mailbox", m}) }
+	}
 	summary, runErr := importer.Run(ctx, opts)
 	bar.Close()
 	switch {
 	case f.JSON:
-		err = printJSON(con.Stdout, summary)
+		err = printJSON(con, summary)
 	case runErr == nil || len(summary.Mailboxes) > 0: // else the error says it all
 		err = summary.Print(con.Stdout)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"mailark/archive"
+	"mailark/internal/progress"
 	"mailark/internal/scripttest"
 	"mailark/internal/spool"
 )
@@ -22,10 +24,10 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	scripttest.Run(t, map[string]scripttest.Command{
-		"archive": makeArchive,
-		"lock":    lockArchive,
-		"hurt":    hurtMessage,
-		"halve":   halve,
+		"archive":  makeArchive,
+		"progress": writeProgress, "lock": lockArchive,
+		"hurt":  hurtMessage,
+		"halve": halve,
 	})
 }
 
@@ -111,6 +113,19 @@ func lockArchive(ts *testscript.TestScript, neg bool, args []string) {
 	w, err := archive.OpenWriter(ts.MkAbs(args[0]), nil)
 	ts.Check(err)
 	ts.Defer(func() { _ = w.Close() })
+}
+
+// writeProgress makes the file in which a run says where it stands: progress FILE RUN.
+func writeProgress(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: progress FILE RUN")
+	}
+	now := time.Now().Add(-time.Minute)
+	f := progress.Create(ts.MkAbs(args[0]), args[1], "mailark test", func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	now = time.Now()
+	f.Tell(progress.State{
+		What: "仕事/会議", Mailboxes: 1, MailboxesTotal: 4, Messages: 1234, MessagesTotal: 3000, Octets: 5e6, OctetsTotal: 9e6, Growing: true,
+	})
 }
 
 // halve cuts a file in the middle: halve FILE.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ func statusCommand() *cli.Command {
 		Name: "mailark status", Args: "ARCHIVE", MinArgs: 1, MaxArgs: 1,
 		Short: "say what is in it, when it was brought up to date, and what is missing",
 		About: "Says where the mail came from, how much there is, how the last runs ended and what is missing.\n" +
+			"An export or import that is at work, and how far it is, is shown too.\n" +
 			"Exit code 3 when something is missing. Damage is found by mailark verify, not here.",
 		Sections: []cli.Section{{Title: "Flags", Flags: fs}},
 		Run: func(_ context.Context, con *cli.Console, args []string) (int, error) {
@@ -29,7 +31,7 @@ func statusCommand() *cli.Command {
 				return 0, err
 			}
 			defer func() { _ = r.Close() }()
-			s, err := readStatus(r)
+			s, err := readStatus(r, args[0])
 			if err != nil {
 				return 0, err
 			}
@@ -58,6 +60,7 @@ type status struct {
 	Distinct  int            `json:"distinct"`
 	Octets    int64          `json:"octets"`
 	Disk      int64          `json:"disk"`
+	Running   []running      `json:"running"` // at work now, or killed while they were
 	Runs      []statusRun    `json:"runs"`
 	Missing   []missing      `json:"missing"`
 }
@@ -75,7 +78,7 @@ type missing struct {
 	Why     string `json:"why"`
 }
 
-func readStatus(r *archive.Reader) (*status, error) {
+func readStatus(r *archive.Reader, dir string) (*status, error) {
 	info := r.Info()
 	s := &status{
 		ID: info.ID, Version: info.Version, Source: info.Source, Created: info.Created, Missing: []missing{},
@@ -110,6 +113,7 @@ func readStatus(r *archive.Reader) (*status, error) {
 			Mailbox: r.Mailbox(k.Mailbox).Name(), UID: k.UID, Why: "lost: its octets were damaged, and it has left the server",
 		})
 	}
+	s.Running = readRunning(dir)
 	s.addRuns(r.Runs())
 	var err error
 	s.Disk, err = r.Size()
@@ -133,12 +137,16 @@ func lacks(r *archive.Reader, m *archive.Mailbox) string {
 
 func (s *status) addRuns(runs []archive.Run) {
 	if len(runs) == 0 {
-		s.Missing = append(s.Missing, missing{Why: "everything: no run has been recorded"})
+		why := "everything: no run has been recorded"
+		if s.exporting() {
+			why = s.unended()
+		}
+		s.Missing = append(s.Missing, missing{Why: why})
 	}
 	for i, run := range runs {
 		last := i == len(runs)-1
 		if last && run.End.IsZero() {
-			s.Missing = append(s.Missing, missing{Why: "the last run did not end, or is still at work"})
+			s.Missing = append(s.Missing, missing{Why: s.unended()})
 		}
 		if i < len(runs)-runsShown {
 			continue
@@ -151,6 +159,19 @@ func (s *status) addRuns(runs []archive.Run) {
 	}
 }
 
+// exporting reports whether an export is at work.
+func (s *status) exporting() bool {
+	return slices.ContainsFunc(s.Running, func(r running) bool { return r.Running && r.Ledger == "" })
+}
+
+// unended says what is missing because the last run has no end in the catalog.
+func (s *status) unended() string {
+	if s.exporting() {
+		return "what the export that is at work has not copied yet"
+	}
+	return "the last run did not end: run mailark-export again"
+}
+
 func (s *status) print(out *cli.Printer) {
 	out.Linef("source     %s at %s", s.Source.User, s.Source.Host)
 	out.Linef("created    %s", s.Created.Format("2006-01-02 15:04"))
@@ -161,8 +182,14 @@ func (s *status) print(out *cli.Printer) {
 	out.Linef("mail       %s%s in %s, %s", counted(s.Messages, "message", "messages"), gone,
 		counted(s.Mailboxes, "mailbox", "mailboxes"), humane.Octets(s.Octets))
 	out.Linef("on disk    %s, %s distinct messages", humane.Octets(s.Disk), humane.Count(s.Distinct))
-	for _, run := range s.Runs {
+	for i := range s.Running {
+		s.Running[i].print(out, time.Now())
+	}
+	for i, run := range s.Runs {
 		text := "did not end"
+		if i == len(s.Runs)-1 && s.exporting() {
+			text = "is at work"
+		}
 		if run.End != nil {
 			text = run.Summary
 		}

@@ -85,7 +85,8 @@ func TestCommandLine(t *testing.T) {
 func TestEveryFlagFromEnvironment(t *testing.T) {
 	values := map[string]string{
 		"stringArray": "a\nb", "bool": "true", "int": "12", "duration": "3s", "string": "text",
-		"implicit|starttls|none": "starttls", "auto|plain|login": "login",
+		"implicit|starttls|none": "starttls", "auto|plain|login|cram-md5": "login",
+		"auto|on|off": "off",
 	}
 	all := NewFlags()
 	var run RunFlags

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vbauerster/mpb/v8"
 	"golang.org/x/term"
@@ -21,7 +22,9 @@ type Console struct {
 	Stderr    io.Writer // lines go above a progress bar while one is shown
 	LookupEnv func(string) (string, bool)
 
-	screen *screen
+	screen  *screen
+	running atomic.Pointer[Progress] // what a signal asks for
+	events  events
 }
 
 // newConsole returns the console of this process.

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"mailark/archive"
+	"mailark/internal/limit"
 	"mailark/internal/session"
 )
 
@@ -67,10 +68,13 @@ func ExitCode(err error) int {
 		usage  *UsageError
 		damage *archive.DamageError
 		remote *session.Error
+		end    *limit.Error
 	)
 	switch {
 	case err == nil:
 		return ExitComplete
+	case errors.As(err, &end):
+		return ExitLimit
 	case errors.Is(err, context.Canceled):
 		return ExitInterrupted
 	case errors.As(err, &usage):

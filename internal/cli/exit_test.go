@@ -30,7 +30,7 @@ func TestExitCode(t *testing.T) {
 		{archive.ErrExists, ExitError, "new, empty or an archive"},
 		{&archive.DamageError{File: "catalog.jsonl.zst", Reason: "torn"}, ExitDifference, "mailark verify"},
 		{session.ErrConnect, ExitConnect, "--port"},
-		{session.ErrTLS, ExitTLS, "--ca-cert"},
+		{session.ErrTLS, ExitTLS, "--tls"},
 		{session.ErrSignIn, ExitSignIn, "app password"},
 		{&session.Error{Class: session.ClassFinal, Code: "OVERQUOTA"}, ExitTargetFull, ""},
 		{&session.Error{Class: session.ClassFinal}, ExitError, ""},

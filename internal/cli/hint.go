@@ -56,11 +56,16 @@ func hint(err error) string {
 }
 
 func sessionHint(err error) string {
+	var cert *session.CertificateError
 	switch {
+	case errors.As(err, &cert) && cert.NotPinned:
+		return "go on only when the server's keeper has told you this fingerprint; the password was not sent"
+	case errors.As(err, &cert):
+		return "ask the server's keeper for the SHA-256 fingerprint, or compare it from another network; the password was not sent"
 	case errors.Is(err, session.ErrTLS):
-		return "check --host and --tls; for a private certificate authority give --ca-cert FILE"
+		return "check --host, --port and --tls"
 	case errors.Is(err, session.ErrSignIn):
-		return "check --user and the password; many services want an app password for IMAP"
+		return "check --user (or --authuser) and the password; many services want an app password for IMAP"
 	case errors.Is(err, session.ErrConnect):
 		return "check --host, --port and --tls, and that the server can be reached from here"
 	}

@@ -13,22 +13,25 @@ import (
 const logMode = 0o600
 
 // Logger returns the logger of a run and what closes it: warnings to stderr (with --verbose also
-// what happens), everything into the log file if there is one.
+// what happens), with --json as events too, everything into the log file if there is one.
 func (o *Output) Logger(con *Console) (*slog.Logger, io.Closer, error) {
 	level, fileLevel := slog.LevelWarn, slog.LevelInfo
 	if o.Verbose {
 		level, fileLevel = slog.LevelInfo, slog.LevelDebug
 	}
-	lines := &lineHandler{con: con, level: level}
+	handlers := []slog.Handler{&lineHandler{con: con, level: level}}
+	if o.JSON {
+		handlers = append(handlers, &eventHandler{con: con})
+	}
 	if o.LogFile == "" {
-		return slog.New(lines), io.NopCloser(nil), nil
+		return slog.New(slog.NewMultiHandler(handlers...)), io.NopCloser(nil), nil
 	}
 	f, err := os.OpenFile(o.LogFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, logMode)
 	if err != nil {
 		return nil, nil, &UsageError{Text: fmt.Sprintf("--log-file: %v", err)}
 	}
 	text := slog.NewTextHandler(f, &slog.HandlerOptions{Level: fileLevel})
-	return slog.New(slog.NewMultiHandler(lines, text)), f, nil
+	return slog.New(slog.NewMultiHandler(append(handlers, text)...)), f, nil
 }
 
 // lineHandler writes log records as lines for people.

@@ -43,8 +43,12 @@ func (c *Connection) password(con *Console) (passwordFunc, error) {
 	if err != nil {
 		return nil, err
 	}
+	owner := c.User
+	if c.AuthUser != "" {
+		owner = c.AuthUser
+	}
 	return once(func(ctx context.Context) (string, error) {
-		return tty.ask(ctx, fmt.Sprintf("Password for %s at %s: ", humane.Printable(c.User), c.Host))
+		return tty.ask(ctx, fmt.Sprintf("Password for %s at %s: ", humane.Printable(owner), c.Host))
 	}), nil
 }
 

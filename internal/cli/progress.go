@@ -1,39 +1,40 @@
 package cli
 
 import (
-	"fmt"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
-	"mailark/internal/humane"
+	"mailark/internal/progress"
 )
 
-// plainEvery is how often a line of progress is written where there is no terminal.
-const plainEvery = 30 * time.Second
+const (
+	// plainEvery is how often a line of progress is written where there is no terminal.
+	plainEvery = 30 * time.Second
+	// barColumns is how many columns a bar has at least, if what is weightiest can be said beside it.
+	barColumns = 12
+	narrow     = 50 // columns of a terminal where words come first
+)
 
-// Status is where a run stands. Totals of 0 are unknown.
-type Status struct {
-	What     string // mailbox or phase
-	Messages int64
-	Octets   int64
+// Status is where a run stands.
+type Status = progress.State
 
-	MessagesTotal int64
-	OctetsTotal   int64
-	Growing       bool // the totals are not final, so there is no telling how long it takes
-}
-
-// Progress shows where a run stands: a bar on a terminal, else a line from time to time. Its
-// methods are safe for several goroutines. A nil Progress shows nothing.
+// Progress shows where a run stands: a bar on a terminal, else a line from time to time; with --json an event from
+// time to time. SIGUSR1 makes it tell at once. Its methods are safe for several goroutines.
 type Progress struct {
-	con *Console
-	now func() time.Time
+	con    *Console
+	now    func() time.Time
+	bare   bool // no bar
+	silent bool // only when asked
+	events bool
 
 	mu     sync.Mutex
 	status Status
-	meter  meter
+	meter  *progress.Meter
 
 	bars *mpb.Progress
 	bar  *mpb.Bar
@@ -41,24 +42,29 @@ type Progress struct {
 	wg   sync.WaitGroup
 }
 
-// NewProgress starts to show progress; nil if the user wants none. Close it before the summary.
+// NewProgress starts to show progress; quiet: only when a signal asks for it. Close it before the summary.
 func (c *Console) NewProgress(quiet bool) *Progress {
-	if quiet {
-		return nil
-	}
-	p := &Progress{con: c, now: time.Now, stop: make(chan struct{})}
-	p.meter.start(p.now())
-	if !c.screen.isTerminal() {
+	return c.newProgress(&Progress{bare: quiet || !c.screen.isTerminal(), silent: quiet})
+}
+
+// NewRun is NewProgress for a run that can also write events.
+func (c *Console) NewRun(o *Output) *Progress {
+	bare := o.Quiet || !c.screen.isTerminal() || o.JSON && isTerminal(c.Stdout)
+	return c.newProgress(&Progress{bare: bare, silent: o.Quiet, events: o.JSON})
+}
+
+func (c *Console) newProgress(p *Progress) *Progress {
+	p.con, p.now, p.stop = c, time.Now, make(chan struct{})
+	p.meter = progress.NewMeter(p.now())
+	if !p.silent && (p.bare || p.events) {
 		p.wg.Go(func() { p.lines(plainEvery) })
 	}
+	c.running.Store(p)
 	return p
 }
 
 // Show tells the new state. It is cheap.
 func (p *Progress) Show(s Status) {
-	if p == nil {
-		return
-	}
 	if bar := p.set(s); bar != nil { // unlocked, because the bar asks for text while it draws
 		bar.SetTotal(max(s.OctetsTotal, s.Octets, 1), false)
 		bar.SetCurrent(s.Octets)
@@ -70,8 +76,8 @@ func (p *Progress) set(s Status) *mpb.Bar {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.status = s
-	p.meter.add(p.now(), s.Octets)
-	if p.bar == nil && s.MessagesTotal+s.OctetsTotal > 0 && p.con.screen.isTerminal() {
+	p.meter.Add(p.now(), s)
+	if p.bar == nil && !p.bare && s.MessagesTotal+s.OctetsTotal > 0 {
 		p.startBar() // not sooner, for a password may have to be typed first
 	}
 	return p.bar
@@ -79,9 +85,7 @@ func (p *Progress) set(s Status) *mpb.Bar {
 
 // Close ends the display and removes the bar.
 func (p *Progress) Close() {
-	if p == nil {
-		return
-	}
+	p.con.running.CompareAndSwap(p, nil)
 	close(p.stop)
 	p.wg.Wait()
 	p.mu.Lock()
@@ -95,12 +99,27 @@ func (p *Progress) Close() {
 }
 
 func (p *Progress) startBar() {
-	p.bars = mpb.New(
-		mpb.WithOutput(p.con.screen.out), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(64))
+	p.bars = mpb.New(mpb.WithOutput(p.con.screen.out), mpb.WithRefreshRate(200*time.Millisecond))
 	p.bar = p.bars.AddBar(0, // else its total could not be changed
 		mpb.BarFillerTrim(),
-		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.text() + " " })))
+		mpb.PrependDecorators(decor.Any(func(st decor.Statistics) string {
+			s, v := p.state()
+			return beside(s, v, st.AvailableWidth)
+		})))
 	p.con.screen.setBars(p.bars)
+}
+
+// beside is the text beside the bar in a terminal of so many columns. A bar that would be too short to see is left out.
+func beside(s Status, v progress.Speed, columns int) string {
+	room := columns - 1
+	if columns >= narrow {
+		room -= barColumns
+	}
+	text := s.Fit(v, room) + " "
+	if rest := columns - runewidth.StringWidth(text); rest < barColumns {
+		text += strings.Repeat(" ", max(rest, 0))
+	}
+	return text
 }
 
 func (p *Progress) lines(every time.Duration) {
@@ -111,89 +130,44 @@ func (p *Progress) lines(every time.Duration) {
 		case <-p.stop:
 			return
 		case <-tick.C:
-			p.con.Notef("%s", p.text())
+			if p.events {
+				p.event()
+			} else {
+				p.line()
+			}
 		}
 	}
 }
 
-// text is the state in words: messages, octets, rate, time left, mailbox.
-func (p *Progress) text() string {
+// tell says where the run stands, because somebody has asked.
+func (p *Progress) tell() {
+	if p.events {
+		p.event()
+	}
+	p.line()
+}
+
+// line writes the state in words: messages, octets, rate, time left, mailbox.
+func (p *Progress) line() {
+	s, v := p.state()
+	p.con.Notef("%s", s.Words(v))
+}
+
+// progressEvent is a line of --json.
+type progressEvent struct {
+	Event string    `json:"event"`
+	Time  time.Time `json:"time"`
+	progress.State
+	progress.Speed
+}
+
+func (p *Progress) event() {
+	s, v := p.state()
+	p.con.Event(progressEvent{"progress", p.now().Truncate(time.Second), s, v})
+}
+
+func (p *Progress) state() (Status, progress.Speed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return describe(p.status, p.meter.rate(p.now()))
-}
-
-func describe(s Status, rate float64) string {
-	out := ""
-	if s.MessagesTotal > 0 || s.Messages > 0 {
-		out = humane.Count(s.Messages) + of(humane.Count(s.MessagesTotal), s.MessagesTotal) + " messages, "
-	}
-	out += humane.Octets(s.Octets) + of(humane.Octets(s.OctetsTotal), s.OctetsTotal)
-	if rate > 0 {
-		out += ", " + humane.Octets(int64(rate)) + "/s"
-		if left := s.OctetsTotal - s.Octets; left > 0 && !s.Growing {
-			out += fmt.Sprintf(", %v left", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
-		}
-	}
-	if s.What != "" {
-		out += " (" + short(humane.Printable(s.What), 30) + ")"
-	}
-	return out
-}
-
-func of(total string, n int64) string {
-	if n == 0 {
-		return ""
-	}
-	return " of " + total
-}
-
-// short cuts a text to n characters.
-func short(s string, n int) string {
-	r := []rune(s)
-	if len(r) <= n {
-		return s
-	}
-	return string(r[:n-1]) + "…"
-}
-
-// meter measures a rate over the last seconds: a ring of one sample a second.
-type meter struct {
-	samples []sample
-}
-
-type sample struct {
-	at     time.Time
-	octets int64
-}
-
-const meterSeconds = 20
-
-func (m *meter) start(now time.Time) { m.samples = []sample{{at: now}} }
-
-// add notes how many octets there are. The clock starts with the first of them.
-func (m *meter) add(now time.Time, octets int64) {
-	if octets == 0 {
-		m.start(now)
-		return
-	}
-	last := m.samples[len(m.samples)-1]
-	if len(m.samples) > 1 && now.Sub(last.at) < time.Second {
-		m.samples[len(m.samples)-1].octets = octets
-		return
-	}
-	m.samples = append(m.samples, sample{now, octets})
-	if len(m.samples) > meterSeconds {
-		m.samples = append(m.samples[:0], m.samples[1:]...)
-	}
-}
-
-// rate is octets per second.
-func (m *meter) rate(now time.Time) float64 {
-	first, last := m.samples[0], m.samples[len(m.samples)-1]
-	seconds := now.Sub(first.at).Seconds()
-	if seconds <= 0 {
-		return 0
-	}
-	return float64(last.octets-first.octets) / seconds
+	return p.status, p.meter.Speed(p.now())
 }

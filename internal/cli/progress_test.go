@@ -1,58 +1,16 @@
 package cli
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/mattn/go-runewidth"
+
+	"mailark/internal/progress"
 )
-
-func TestMeter(t *testing.T) {
-	now := time.Unix(1000, 0)
-	var m meter
-	m.start(now)
-	if m.rate(now) != 0 {
-		t.Error("no time has passed, so there is no rate")
-	}
-	now = now.Add(time.Hour)
-	m.add(now, 0) // waiting for a password, say, does not count
-	octets := int64(0)
-	for range 100 { // 10 seconds at 1000 octets a second
-		now, octets = now.Add(100*time.Millisecond), octets+100
-		m.add(now, octets)
-	}
-	if got := m.rate(now); got < 990 || got > 1010 {
-		t.Errorf("rate %v, want 1000", got)
-	}
-	for range 60 { // a minute without anything: the rate must go to 0
-		now = now.Add(time.Second)
-		m.add(now, octets)
-	}
-	if got := m.rate(now); got != 0 {
-		t.Errorf("rate %v after a minute of silence, want 0", got)
-	}
-	if len(m.samples) > meterSeconds {
-		t.Errorf("%d samples are kept", len(m.samples))
-	}
-}
-
-func TestDescribe(t *testing.T) {
-	tests := []struct {
-		status Status
-		rate   float64
-		want   string
-	}{
-		{Status{}, 0, "0 B"},
-		{Status{Octets: 5000, OctetsTotal: 10000}, 1000, "5.0 kB of 10.0 kB, 1.0 kB/s, 5s left"},
-		{Status{Octets: 5000, OctetsTotal: 10000, Growing: true}, 1000, "5.0 kB of 10.0 kB, 1.0 kB/s"},
-		{Status{What: "INBOX", Messages: 1200, MessagesTotal: 3000, Octets: 1e6}, 0, "1,200 of 3,000 messages, 1.0 MB (INBOX)"},
-		{Status{What: "a\x1bb" + strings.Repeat("x", 40)}, 0, `0 B (a\x1bbxxxxxxxxxxxxxxxxxxxxxxx…)`},
-	}
-	for _, test := range tests {
-		if got := describe(test.status, test.rate); got != test.want {
-			t.Errorf("describe(%+v) = %q, want %q", test.status, got, test.want)
-		}
-	}
-}
 
 func TestProgressLines(t *testing.T) {
 	con, stdout, stderr := testConsole(nil)
@@ -63,6 +21,71 @@ func TestProgressLines(t *testing.T) {
 		t.Errorf("a short run without a terminal wrote %q %q", stdout, stderr)
 	}
 	p = con.NewProgress(true)
-	p.Show(Status{Messages: 1, Octets: 10}) // a nil Progress must do nothing
+	p.Show(Status{Messages: 1, Octets: 10})
 	p.Close()
+	if stderr.Len() > 0 || stdout.Len() > 0 {
+		t.Errorf("a quiet run wrote %q %q", stdout, stderr)
+	}
+}
+
+// Who asks is told, also in a quiet run, and by whom there is nothing to tell yet.
+func TestProgressAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		con, stdout, stderr := testConsole(nil)
+		con.tellProgress()
+		synctest.Wait()
+		if got := stderr.String(); got != "mailark-test: nothing to tell of yet\n" {
+			t.Errorf("before the run: %q", got)
+		}
+		stderr.Reset()
+		p := con.NewRun(&Output{Quiet: true})
+		p.Show(Status{What: "INBOX", Messages: 1, Octets: 10})
+		con.tellProgress()
+		synctest.Wait()
+		if got := stderr.String(); !strings.HasPrefix(got, "mailark-test: 1 messages, 10 B") || !strings.Contains(got, "(INBOX)") {
+			t.Errorf("asked: %q", got)
+		}
+		p.Close()
+		if stdout.Len() > 0 {
+			t.Errorf("stdout got %q", stdout)
+		}
+	})
+}
+
+// Without a terminal a line comes every half minute; with --json an event on stdout in its place.
+func TestProgressEvery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		con, stdout, stderr := testConsole(nil)
+		p := con.NewRun(&Output{})
+		p.Show(Status{MessagesTotal: 9, Messages: 1, Octets: 10})
+		time.Sleep(2*plainEvery + time.Second)
+		p.Close()
+		if n := strings.Count(stderr.String(), "mailark-test: 1 of 9 messages, 10 B"); n != 2 || stdout.Len() > 0 {
+			t.Errorf("%d lines of progress: %q %q", n, stderr, stdout)
+		}
+		stderr.Reset()
+		p = con.NewRun(&Output{JSON: true})
+		p.Show(Status{What: "A", Messages: 1, Octets: 10})
+		time.Sleep(plainEvery + time.Second)
+		p.Close()
+		var e map[string]any
+		if err := json.Unmarshal(stdout.Bytes(), &e); err != nil || stderr.Len() > 0 {
+			t.Fatalf("%v: %q %q", err, stdout, stderr)
+		}
+		if e["event"] != "progress" || e["mailbox"] != "A" || e["messages"] != 1.0 || e["octets"] != 10.0 || e["time"] == nil {
+			t.Errorf("event %v", e)
+		}
+	})
+}
+
+// The text leaves room for a bar that can be seen, or for none.
+func TestBeside(t *testing.T) {
+	s := Status{What: "仕事/会議", Messages: 1234, MessagesTotal: 30000, Octets: 12e6, OctetsTotal: 300e6}
+	v := progress.Speed{Rate: 1.2e6, SecondsLeft: 240}
+	for columns := range 200 {
+		width := runewidth.StringWidth(beside(s, v, columns))
+		if bar := columns - width; columns > 1 && bar != 0 && bar < barColumns || columns >= narrow && bar < barColumns {
+			t.Errorf("of %d columns %d are left for the bar", columns, bar)
+		}
+	}
 }

@@ -5,8 +5,9 @@
 //
 //	listed = archived before + archived now + vanished + refused
 //
-// One goroutine talks to the server, another one alone writes the archive; a bounded number of
-// messages is between them. A message is handed over only when the server has sent all octets it had
+// Several workers talk to the server, each over a connection of its own (crew, worker, link); the goroutine that called
+// Run alone uses the archive (store); a bounded number of messages is between them. A worker copies mailboxes (pass) or
+// helps to fetch the messages of one (transfer). A message is handed over only when the server has sent all octets it had
 // announced and has gone on in a sensible way behind them.
 //
 // After a crash, or when a run is stopped, everything committed is there and the next run asks for

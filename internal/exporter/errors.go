@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"mailark/archive"
+	"mailark/internal/limit"
+	"mailark/internal/maildirsource"
 	"mailark/internal/session"
 )
 
@@ -48,6 +50,12 @@ type stopError struct{ err error }
 
 func (e *stopError) Error() string { return e.err.Error() }
 func (e *stopError) Unwrap() error { return e.err }
+
+// crowdedError says that the server has refused one connection more than there are. It unwraps to the refusal.
+type crowdedError struct{ err error }
+
+func (e *crowdedError) Error() string { return e.err.Error() }
+func (e *crowdedError) Unwrap() error { return e.err }
 
 // mailboxError ends the mailbox in hand; the others go on.
 type mailboxError struct {
@@ -98,6 +106,7 @@ const (
 	exitPartial     = 3
 	exitChanged     = 4
 	exitDamaged     = 7
+	exitLimit       = 8
 	exitNoArchive   = 10
 	exitLocked      = 11
 	exitFull        = 13
@@ -117,13 +126,16 @@ func exitCode(err error) int {
 		damage  *archive.DamageError
 		figures *FiguresError
 		remote  *session.Error
+		ended   *limit.Error
 	)
 	switch {
 	case errors.As(err, &figures):
 		return exitError
+	case errors.As(err, &ended):
+		return exitLimit
 	case errors.Is(err, ErrGaveUp):
 		return exitTemporary
-	case errors.As(err, &usage), errors.As(err, &source):
+	case errors.As(err, &usage), errors.As(err, &source), errors.Is(err, maildirsource.ErrNoMaildir):
 		return exitUsage
 	case errors.Is(err, archive.ErrNotArchive), errors.Is(err, archive.ErrExists):
 		return exitNoArchive

@@ -21,7 +21,9 @@ import (
 // export is one run.
 type export struct {
 	opts    Options
-	link    *link
+	dial    dialer
+	link    *link // the first
+	crew    *crew
 	store   *store
 	reader  *archive.Reader  // in a dry run, if there is an archive
 	catalog *archive.Catalog // of the archive, or empty
@@ -30,8 +32,14 @@ type export struct {
 	start   time.Time
 	result  *Result
 
-	statusAsked bool // LIST told the figures of the mailboxes, as far as the server has them
+	watch       *watch // over limits, and for those who look on
+	statusAsked bool   // LIST told the figures of the mailboxes, as far as the server has them
 
+	chosen  []source    // mailboxes to copy
+	copied  []*Mailbox  // what was done for each of them; nil: it was not begun
+	refused [][]Refused // of each of them
+
+	// For the archive's goroutine:
 	lostInRow  int   // mailboxes in a row that were left because the connection was lost
 	miscounted error // FiguresErrors so far
 }
@@ -41,6 +49,7 @@ type export struct {
 // context.Canceled or context.DeadlineExceeded.
 func Run(ctx context.Context, options Options) (*Result, error) {
 	x := newExport(options)
+	ctx = x.watch.begin(ctx, &x.opts)
 	err := x.run(ctx)
 	if w := x.store.w; w != nil {
 		err = w.ExplainFull(err)
@@ -51,27 +60,37 @@ func Run(ctx context.Context, options Options) (*Result, error) {
 
 func newExport(options Options) *export {
 	opts := options.withDefaults()
+	between := spools + opts.Connections
 	x := &export{
 		opts:    opts,
-		link:    &link{dial: dialIMAP(opts.Session), retry: opts.Retry, log: opts.Log},
+		watch:   &watch{show: opts.Progress},
+		crew:    newCrew(&opts),
 		catalog: new(archive.Catalog),
 		start:   opts.Now(),
 		store: &store{
-			free: make(chan *spool.Spool, spools), bodies: make(chan body, spools),
-			tick: opts.tick, progress: opts.Progress,
+			free: make(chan *spool.Spool, between), jobs: make(chan job, between),
+			tick: opts.tick,
 		},
-		source: archive.Source{Host: sourceHost(&opts.Session), User: opts.Session.User},
-		result: &Result{Dir: opts.Dir, DryRun: opts.DryRun, Source: archive.Source{
-			Host: opts.Session.Host, User: opts.Session.User,
-		}},
+		source: opts.source(),
+		result: &Result{Dir: opts.Dir, DryRun: opts.DryRun, Source: opts.shown()},
 	}
+	x.store.progress = x.watch.tell
+	x.link = x.newLink()
+	x.link.first, x.link.entered = true, false
 	return x
+}
+
+// newLink is a further connection, which is not made yet.
+func (x *export) newLink() *link {
+	return &link{dial: x.dial, retry: x.opts.Retry, log: x.opts.Log, crew: x.crew, entered: true}
 }
 
 func (x *export) run(ctx context.Context) error {
 	if err := x.openArchive(); err != nil {
 		return err
 	}
+	x.dial = x.opts.dialer(x.catalog, x.opts.DryRun)
+	x.link.dial = x.dial
 	listed, err := x.listMailboxes(ctx)
 	if err != nil {
 		return err
@@ -166,35 +185,15 @@ func (x *export) beginRun() error {
 		}
 		x.store.w, x.catalog = w, &w.Catalog
 	}
-	for range spools {
+	for range cap(x.store.free) {
 		x.store.free <- spool.New(x.store.w.SpoolDir())
 	}
 	if err := x.store.w.BeginRun(x.source); err != nil {
 		return fmt.Errorf("begin run: %w", err)
 	}
 	x.begun = true
+	x.watch.publish(&x.opts)
 	return nil
-}
-
-// copyAll copies the mailboxes one after the other.
-func (x *export) copyAll(ctx context.Context, chosen []source) error {
-	chosen = x.selectable(chosen)
-	x.store.at.MailboxesOf = len(chosen)
-	for _, from := range chosen {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if x.isUnchanged(&from) {
-			x.result.Mailboxes = append(x.result.Mailboxes, unchanged(&from))
-			x.logMailbox(&x.result.Mailboxes[len(x.result.Mailboxes)-1])
-		} else if err := x.copyMailbox(ctx, from); err != nil {
-			return err
-		}
-		x.store.at.Mailboxes++
-	}
-	x.store.at.Mailbox = ""
-	x.store.progress(x.store.at)
-	return x.miscounted
 }
 
 // finish ends the run in the archive and completes the result. What came whole is committed whatever
@@ -202,7 +201,14 @@ func (x *export) copyAll(ctx context.Context, chosen []source) error {
 func (x *export) finish(err error) {
 	r := x.result
 	r.Err = err
+	for i, m := range x.copied {
+		if m != nil {
+			r.Mailboxes = append(r.Mailboxes, *m)
+			r.Refused = append(r.Refused, x.refused[i]...)
+		}
+	}
 	r.Unseen = x.store.at.MailboxesOf - len(r.Mailboxes)
+	x.watch.end()
 	if w := x.store.w; w != nil {
 		if x.begun {
 			endErr := w.EndRun(r.ExitCode(), r.line())
@@ -224,6 +230,7 @@ func (x *export) finish(err error) {
 }
 
 func (x *export) logMailbox(m *Mailbox) {
+	x.opts.Done(*m)
 	f := &m.Figures
 	x.opts.Log.Info("mailbox", "name", m.Name, "listed", f.Listed, "before", f.Before, "now", f.Now, "linked", f.Linked,
 		"vanished", f.Vanished, "refused", f.Refused, "left", f.Left, "unchanged", m.Unchanged, "flags", f.FlagsChanged, "gone", f.Gone, "back", f.Back,

@@ -13,43 +13,42 @@ import (
 	"mailark/internal/spool"
 )
 
-// body is a whole message on its way from the goroutine that reads to the one that writes.
-type body struct {
-	want   *want
-	octets *spool.Spool
-}
-
-// fetcher fetches the octets of one mailbox's messages. It belongs to the goroutine that talks to the server.
+// fetcher fetches messages of a transfer over one connection. It belongs to the goroutine that uses that.
 type fetcher struct {
-	link     *link
-	mailbox  string
-	validity uint32 // UIDVALIDITY under which the UIDs mean what we want
-	sched    *schedule
-	free     <-chan *spool.Spool
-	bodies   chan<- body // has room for all spools, so that sending never waits
+	*transfer
+	link *link
 
-	asked    map[uint32]*want // by the request under way
-	held     *body            // whole, but what follows it has not been seen yet
-	cut      *want            // whose literal was cut short
-	failed   error            // of our own side
-	dry      int              // requests in a row answered by a call for patience
-	trusted  int              // messages that came short, and with the same octets when asked for again
-	untold   int              // messages of the request under way that came short and await that
-	wants    []*want          // all
-	opened   int              // link.opened when the mailbox was last listed
-	looked   bool             // has looked once what is still listed
-	doubt    string           // why a later look at the mailbox was not believed
+	asked  map[uint32]*want // by the request under way
+	held   *body            // whole, but what follows it has not been seen yet
+	cut    *want            // whose literal was cut short
+	failed error            // of our own side
+	untold int              // messages of the request under way that came short and await being asked for again
+
+	dismissed bool // a helper that the server wants to be patient
+
+	// Of the one that sees the transfer through:
+	seen     int    // transfer.moved when the connection was last lost
+	opened   int    // link.opened when the mailbox was last listed
+	looked   bool   // has looked once what is still listed
+	doubt    string // why a later look at the mailbox was not believed
 	vanished []*want
 }
 
 // run asks until all is delivered, given up or left. errRenumbered: the mailbox got another UIDVALIDITY.
 func (f *fetcher) run(ctx context.Context) error {
-	for portion := f.sched.next(); portion != nil; portion = f.sched.next() {
+	for {
+		portion, err := f.next(ctx)
+		if err != nil {
+			return err
+		}
+		if portion == nil {
+			break
+		}
 		how, suspect, text, err := f.ask(ctx, portion)
 		if err != nil {
 			return err
 		}
-		f.sched.report(portion, how, suspect, text)
+		f.report(portion, how, suspect, text)
 		missing := func(w *want) bool { return !w.done && w.shorts == 0 }
 		if how != lost && !f.looked && slices.ContainsFunc(portion, missing) {
 			if err := f.lookAgain(ctx); err != nil {
@@ -62,7 +61,7 @@ func (f *fetcher) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(f.sched.portions) > 0 {
+	if f.sched.left() {
 		return &mailboxError{text: fmt.Sprintf(
 			"the server gave nothing in %s requests in a row; the rest was left for another run", humane.Count(f.sched.dry))}
 	}
@@ -78,7 +77,7 @@ func (f *fetcher) lookAgain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lacks := f.sched.count(func(w *want) bool { return !now.has(w.UID) })
+	lacks := f.lacking(now)
 	if lacks == 0 || !now.sound() {
 		return nil
 	}
@@ -97,9 +96,7 @@ func (f *fetcher) lookAgain(ctx context.Context) error {
 			return nil
 		}
 	}
-	f.vanished = append(f.vanished, f.sched.forget(func(w *want) bool {
-		return !slices.ContainsFunc(looks, func(l *listing) bool { return l.has(w.UID) })
-	})...)
+	f.vanished = append(f.vanished, f.forget(looks)...)
 	return nil
 }
 
@@ -150,6 +147,7 @@ func (f *fetcher) ask(ctx context.Context, portion []*want) (how outcome, suspec
 		return answered, nil, "the server lists it, but sends no octets for it", nil
 	case ctx.Err() != nil:
 		f.link.drop()
+		f.letGo()
 		return 0, nil, "", context.Cause(ctx)
 	case f.failed != nil:
 		return 0, nil, "", &stopError{f.failed}
@@ -163,12 +161,13 @@ func (f *fetcher) ask(ctx context.Context, portion []*want) (how outcome, suspec
 		return lost, f.cut, f.cut.text, nil
 	case f.cut != nil || lostConnection(err):
 		suspect, text = f.afterLoss(err)
-		return lost, suspect, text, f.link.lose(ctx, err, !f.sched.final)
+		return lost, suspect, text, f.lose(ctx, err)
+	case asksPatience(err) && f.link.helping:
+		f.dismissed = true
+		return refused, nil, "the server refuses it: " + words(err), nil
 	case asksPatience(err):
 		// It may mean this one message and say the same for ever, so the pauses begin short.
-		pause := doubled(f.link.retry.Backoff, f.dry, f.link.retry.Wait)
-		f.dry++
-		f.sched.dive, f.sched.tired = diveAfterSoon, f.dry >= maxAskedForPatience
+		pause := doubled(f.link.retry.Backoff, f.tire(), f.link.retry.Wait)
 		f.link.log.Warn("the server asks for patience", "mailbox", f.mailbox, "reason", words(err), "again in", pause)
 		return refused, nil, "the server refuses it: " + words(err), f.link.retry.Sleep(ctx, pause)
 	}
@@ -181,7 +180,21 @@ func (f *fetcher) isOwn(err error) bool {
 		stop    *stopError
 		mailbox *mailboxError
 	)
-	return errors.As(err, &stop) || errors.As(err, &mailbox) || errors.Is(err, errRenumbered)
+	return errors.As(err, &stop) || errors.As(err, &mailbox) || errors.As(err, new(*crowdedError)) || errors.Is(err, errRenumbered)
+}
+
+// lose drops the connection. That a helper loses its own does not count against the mailbox, nor do losses between which
+// anybody got something.
+func (f *fetcher) lose(ctx context.Context, err error) error {
+	if f.link.helping {
+		f.link.drop()
+		return nil
+	}
+	if moved := f.progress(); moved != f.seen {
+		f.seen = moved
+		f.link.alive()
+	}
+	return f.link.lose(ctx, err, !f.sched.final)
 }
 
 // afterLoss finds the message that may have ended the connection.
@@ -195,11 +208,16 @@ func (f *fetcher) afterLoss(err error) (suspect *want, text string) {
 	default:
 		text = "the server closed the connection each time: " + words(err)
 	}
+	f.letGo()
+	return suspect, text
+}
+
+// letGo drops the held message.
+func (f *fetcher) letGo() {
 	if f.held != nil {
 		f.giveBack(f.held.octets)
 		f.held = nil
 	}
-	return suspect, text
 }
 
 // request sends FETCH for a portion and hands over what comes.
@@ -261,20 +279,20 @@ func (f *fetcher) receive(ctx context.Context, uid uint32, size int64, r io.Read
 		f.giveBack(octets)
 		return err
 	}
-	if octets.Size() == 0 && w.Size > 0 {
+	if octets.Size() == 0 && w.Size > 0 && !w.Estimate {
 		w.empties++
 		w.text = fmt.Sprintf("the server sends no octets for a message of %d", w.Size)
 		f.giveBack(octets)
 		return nil
 	}
-	if octets.Size() < w.Size && !f.believeShort(w, octets) {
+	if octets.Size() < w.Size && !w.Estimate && !f.believeShort(w, octets) {
 		f.giveBack(octets)
 		if f.untold++; f.untold >= enoughShort {
 			return errShort
 		}
 		return nil
 	}
-	f.held = &body{want: w, octets: octets}
+	f.held = &body{pass: f.pass, want: w, octets: octets}
 	return nil
 }
 
@@ -287,10 +305,7 @@ var errShort = errors.New("many messages came short")
 func (f *fetcher) believeShort(w *want, octets *spool.Spool) bool {
 	sum := archive.Sum(octets.Sum())
 	switch {
-	case f.trusted >= enoughShort:
-		return true
-	case w.shorts > 0 && w.short == sum:
-		f.trusted++
+	case f.trust(w.shorts > 0 && w.short == sum):
 		return true
 	}
 	w.shorts++
@@ -304,15 +319,14 @@ func (f *fetcher) handOver() {
 	if f.held == nil {
 		return
 	}
-	f.held.want.done = true
+	f.delivered(f.held.want)
 	f.link.alive()
-	f.dry = 0
-	f.bodies <- *f.held
+	f.jobs <- job{body: *f.held}
 	f.held = nil
 }
 
 // giveBack returns a spool that nobody is to read. It goes the way of the others, so that the free
 // ones have one sender.
 func (f *fetcher) giveBack(octets *spool.Spool) {
-	f.bodies <- body{octets: octets}
+	f.jobs <- job{body: body{octets: octets}}
 }

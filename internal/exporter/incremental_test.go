@@ -35,8 +35,28 @@ func (r *rig) count(prefix string) (n int) {
 // checkAll demands that the archive's picture of every mailbox is the server's.
 func (r *rig) checkAll() {
 	r.Helper()
-	for _, m := range r.account.Snapshot().Mailboxes {
-		r.checkEqual(m.Name)
+	r.checkSnapshot("", r.account.Snapshot())
+}
+
+func (r *rig) checkSnapshot(what string, snap imaptest.Snapshot) {
+	r.Helper()
+	a := r.archive()
+	defer func() { _ = a.Close() }()
+	for _, box := range snap.Mailboxes {
+		var got, want []string
+		for _, m := range a.Current(r.mailbox(a, box.Name).ID) {
+			got = append(got, fmt.Sprintf("%d %v %v %v", m.UID, m.Sum, m.InternalDate.Unix(), flagSet(m.Flags)))
+		}
+		for _, m := range box.Messages {
+			want = append(want, fmt.Sprintf("%d %s %v %v", m.UID, m.SHA256, m.InternalDate.Unix(), flagSet(m.Flags)))
+		}
+		for i := range max(len(got), len(want)) {
+			if i >= len(got) || i >= len(want) || got[i] != want[i] {
+				r.Errorf("%s: %s has %d messages, not %d; the first that differs is\n%q, not\n%q", what, box.Name,
+					len(got), len(want), got[min(i, len(got)):min(i+1, len(got))], want[min(i, len(want)):min(i+1, len(want))])
+				break
+			}
+		}
 	}
 }
 
@@ -51,6 +71,7 @@ func TestUnchanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRigOn(t, c.server)
+			r.opts.Connections = 1
 			for i := range 200 {
 				name := fmt.Sprintf("box %03d", i)
 				r.account.AddMailbox(imaptest.Mailbox{Name: name})
@@ -84,6 +105,7 @@ func TestUnchanged(t *testing.T) {
 // TestChangesAlone: of a mailbox with changes, only those are listed.
 func TestChangesAlone(t *testing.T) {
 	r := newRig(t)
+	r.opts.Connections = 1
 	r.fill("INBOX", 300)
 	r.fill("Other", 20)
 	r.run(0)
@@ -100,18 +122,25 @@ func TestChangesAlone(t *testing.T) {
 	r.checkAll()
 }
 
-// TestRandomChanges holds the archive against the server after random changes, for all kinds of servers.
+// TestRandomChanges holds the archive against the server after random changes, and after runs that met with random faults
+// in between, for all kinds of servers.
 func TestRandomChanges(t *testing.T) {
 	for name, o := range incrementalServers() {
 		t.Run(name, func(t *testing.T) {
 			seed := rand.Uint64()
 			rng := rand.New(rand.NewPCG(seed, 1))
 			r := newRigOn(t, o)
+			r.opts.Retry.Losses = 2
 			r.account.AddMailbox(imaptest.Mailbox{Name: "uncounted", NoModSeq: true})
 			for _, name := range []string{"INBOX", "a", "b", "uncounted"} {
 				r.fill(name, 12)
 			}
-			for round := range 12 {
+			for round := range 15 {
+				if rng.IntN(3) == 0 {
+					r.server.SetFaults(randomFaults(rng))
+					_, _ = Run(t.Context(), r.opts) // it may fail in many ways
+					r.server.SetFaults(imaptest.Faults{})
+				}
 				r.run(0)
 				if r.checkAll(); t.Failed() {
 					t.Fatalf("seed %d, round %d", seed, round)
@@ -122,6 +151,17 @@ func TestRandomChanges(t *testing.T) {
 			}
 		})
 	}
+}
+
+func randomFaults(rng *rand.Rand) imaptest.Faults {
+	uid := 1 + rng.Uint32N(30)
+	keys := map[imaptest.Key]int{{Mailbox: "INBOX", UID: uid}: imaptest.Always, {Mailbox: "a", UID: uid}: imaptest.Always}
+	return [...]imaptest.Faults{
+		{Cut: keys}, {NoBody: keys}, {Vanish: keys}, {Flags: map[imaptest.Key]int{{Mailbox: "INBOX", UID: uid}: 1}}, {ExistsLie: rng.IntN(5) - 2},
+		{CloseAfter: 1000 + rng.Int64N(5000), CloseTimes: 3},
+		{Refuse: map[string]int{"EXAMINE": 1 + rng.IntN(3), "UID FETCH": rng.IntN(3), "UID SEARCH": rng.IntN(3), "LIST": rng.IntN(3)}},
+		{Found: func(_ string, uids []uint32) []uint32 { return append(uids[min(1, len(uids)):], uid) }},
+	}[rng.IntN(8)]
 }
 
 // change makes one change of the account, such as mail programs make.
@@ -243,6 +283,7 @@ func TestLiesAboutChanges(t *testing.T) {
 // TestShrunkChanges: a mailbox that has lost most of its messages is listed in full before that is believed.
 func TestShrunkChanges(t *testing.T) {
 	r := newRig(t)
+	r.opts.Connections = 1
 	r.fill("INBOX", 100)
 	r.run(0)
 	for uid := uint32(1); uid <= 70; uid++ {
@@ -309,6 +350,7 @@ func TestMeanwhile(t *testing.T) {
 // TestRefusedIsNotUnchanged: as long as the server owes a message its mailbox is opened in every run.
 func TestRefusedIsNotUnchanged(t *testing.T) {
 	r := newRig(t)
+	r.opts.Connections = 1
 	r.fill("INBOX", 10)
 	r.server.SetFaults(imaptest.Faults{NoBody: times(imaptest.Always, 4)})
 	r.run(3)

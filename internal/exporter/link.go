@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"mailark/internal/session"
 )
 
-// link is the connection to the source. It is made when it is first needed and made again when it
+// link is a connection to the source. It is made when it is first needed and made again when it
 // is lost. One goroutine at a time uses it.
 type link struct {
 	dial  dialer
 	retry Retry
 	log   *slog.Logger
+	crew  *crew
+	first bool // the run begins with it
 
 	src      server
 	selected *session.Selected // what EXAMINE said of the mailbox that is open; nil: none is
@@ -24,18 +27,31 @@ type link struct {
 	losses   int               // connections lost in a row, for the pause
 	stalls   int               // those lost over the mailbox in hand without a message copied
 	dials    int               // connections in a row that could not be made
+	turned   int               // those refused while others were in
+	helping  bool              // with the mailbox of another; a connection that cannot be made is given up
 }
 
 // connect makes the connection if there is none. Every error ends the run.
 func (l *link) connect(ctx context.Context) error {
 	for l.src == nil {
+		l.crew.enter()
 		src, err := l.dial(ctx)
 		if err == nil {
-			l.src, l.entered, l.dials = src, true, 0
+			l.src, l.entered, l.dials, l.turned = src, true, 0, 0
 			return nil
 		}
+		l.crew.left()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if l.helping {
+			return &crowdedError{err}
+		}
+		if l.crew.others() > 0 {
+			if err := l.turnedAway(ctx, err); err != nil {
+				return err
+			}
+			continue
 		}
 		if !l.worthAnotherDial(err) {
 			return &stopError{err}
@@ -48,6 +64,57 @@ func (l *link) connect(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// turnedAway waits after a connection was refused while others of the run are in, so that it is not the server as such
+// that is out of reach. After a few tries only the end of another connection makes room.
+func (l *link) turnedAway(ctx context.Context, err error) error {
+	pause, again := l.anotherTry(err)
+	if !again {
+		l.crew.refuse(err)
+	}
+	l.log.Info("no further connection", "reason", words(err), "again in", pause)
+	return l.crew.awaitRoom(ctx, pause, l.retry.Sleep)
+}
+
+// anotherTry is how long to wait before a connection refused while others are in is tried again; again is false, and the
+// pause 0, when that was done often enough or is of no use.
+func (l *link) anotherTry(err error) (pause time.Duration, again bool) {
+	l.turned++
+	var remote *session.Error
+	if l.turned >= l.retry.Attempts || errors.As(err, &remote) && remote.Class == session.ClassFinal {
+		return 0, false
+	}
+	if asksPatience(err) {
+		return doubled(l.retry.Wait, l.turned-1, maxWait), true
+	}
+	return doubled(l.retry.Backoff, l.turned-1, maxBackoff), true
+}
+
+// join makes a further connection. Without an error stay is false if the server allows no more; then the work is left
+// to the others.
+func (l *link) join(ctx context.Context) (stay bool, err error) {
+	l.turned = 0
+	for l.crew.inHand() {
+		l.helping = true
+		err := l.connect(ctx)
+		l.helping = false
+		var crowded *crowdedError
+		if err == nil || !errors.As(err, &crowded) {
+			return err == nil, err
+		}
+		pause, again := l.anotherTry(err)
+		if !again {
+			l.crew.refuse(crowded.err)
+			return false, nil
+		}
+		l.log.Info("no further connection", "reason", words(err), "again in", pause)
+		if err := l.retry.Sleep(ctx, pause); err != nil {
+			return false, err
+		}
+	}
+	err = l.connect(ctx) // the others have lost theirs
+	return err == nil, err
 }
 
 // worthAnotherDial: a server that has let us in before comes back; one that never could be reached
@@ -103,6 +170,7 @@ func (l *link) begin() { l.stalls = 0 }
 func (l *link) drop() {
 	if l.src != nil {
 		_ = l.src.Close() // it is no use any more, whatever it says
+		l.crew.left()
 	}
 	l.src = nil
 	l.leave()
@@ -127,7 +195,7 @@ func (l *link) do(ctx context.Context, op func(src server) error) error {
 		err := op(l.src)
 		var stop *stopError
 		switch {
-		case err == nil, errors.As(err, &stop):
+		case err == nil, errors.As(err, &stop), errors.As(err, new(*crowdedError)):
 			return err
 		case ctx.Err() != nil:
 			l.drop()
@@ -184,7 +252,7 @@ func asMailboxError(ctx context.Context, verb string, err error) error {
 		stop    *stopError
 		mailbox *mailboxError
 	)
-	if ctx.Err() != nil || errors.As(err, &stop) || errors.As(err, &mailbox) || errors.Is(err, errRenumbered) {
+	if ctx.Err() != nil || errors.As(err, new(*crowdedError)) || errors.As(err, &stop) || errors.As(err, &mailbox) || errors.Is(err, errRenumbered) {
 		return err
 	}
 	return &mailboxError{text: fmt.Sprintf("%s: %s", verb, words(err)), lost: lostConnection(err)}

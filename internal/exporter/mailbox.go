@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,49 +22,64 @@ type source struct {
 }
 
 // pass is one attempt to copy one mailbox under one UIDVALIDITY.
+//
+// It belongs to the worker that copies the mailbox, but for key, other, plan and the figures of the result, which are the
+// archive's goroutine's.
 type pass struct {
 	*export
+	link    *link
 	from    source
 	key     archive.Key // of the epoch; UID 0
+	other   bool        // a known UID has turned out to have other octets
 	listing *listing
 	plan    *plan
-	result  Mailbox
+	result  *Mailbox
 	refused []*want
 	gone    []*want // vanished meanwhile
 	ended   bool    // every message listed was seen to
 }
 
-// copyMailbox copies one mailbox. What is wrong with the mailbox itself is noted in its result; an
+// copyMailbox copies one of the chosen mailboxes. What is wrong with the mailbox itself is noted in its result; an
 // error ends the run.
-func (x *export) copyMailbox(ctx context.Context, from source) error {
+func (x *export) copyMailbox(ctx context.Context, l *link, i int) error {
+	from := x.chosen[i]
 	if from.fault != "" {
-		x.result.Mailboxes = append(x.result.Mailboxes, Mailbox{Name: cutName(from.info.Name()), Failed: from.fault})
-		return nil
+		x.copied[i] = &Mailbox{Name: cutName(from.info.Name()), Failed: from.fault}
+		return x.store.call(x.countMailbox)
 	}
-	x.store.at.Mailbox = from.info.Name()
-	x.store.progress(x.store.at)
-	x.link.begin()
+	l.begin()
 	var err error
 	var p *pass
 	for range renumberings {
-		p = &pass{export: x, from: from, result: Mailbox{Name: from.info.Name()}}
+		p = &pass{export: x, link: l, from: from, result: &Mailbox{Name: from.info.Name()}}
+		x.copied[i] = p.result
 		if err = p.run(ctx); !errors.Is(err, errRenumbered) {
 			break
 		}
 		x.opts.Log.Warn("UIDVALIDITY changed while the mailbox was copied", "mailbox", p.result.Name)
 	}
-	err = p.judge(err)
-	if countErr := p.account(); countErr != nil {
-		// The others are not to suffer from it.
-		p.result.Failed = countErr.Error()
-		x.miscounted = errors.Join(x.miscounted, countErr)
-	}
-	x.result.Mailboxes = append(x.result.Mailboxes, p.result)
-	for _, w := range p.refused {
-		x.result.Refused = append(x.result.Refused, Refused{p.result.Name, w.UID, w.text})
-	}
-	x.logMailbox(&p.result)
-	return err
+	return x.store.call(func() error {
+		err := p.judge(err)
+		if countErr := p.account(); countErr != nil {
+			// The others are not to suffer from it.
+			p.result.Failed = countErr.Error()
+			x.miscounted = errors.Join(x.miscounted, countErr)
+		}
+		for _, w := range p.refused {
+			x.refused[i] = append(x.refused[i], Refused{p.result.Name, w.UID, w.text})
+		}
+		x.logMailbox(p.result)
+		if err != nil {
+			return err
+		}
+		return x.countMailbox()
+	})
+}
+
+// countMailbox notes that one more mailbox is done with.
+func (x *export) countMailbox() error {
+	x.store.at.Mailboxes++
+	return nil
 }
 
 // judge notes in the result what is wrong with the mailbox itself. What it returns ends the run.
@@ -90,29 +106,52 @@ func (p *pass) judge(err error) error {
 }
 
 func (p *pass) run(ctx context.Context) error {
+	err := p.store.call(func() error {
+		p.store.at.Mailbox = p.result.Name
+		p.store.progress(p.store.at)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	if err := p.look(ctx); err != nil {
 		return err
 	}
-	p.result.Listed = len(p.listing.messages)
-	if p.opts.DryRun {
-		p.planDry()
-		return nil
-	}
-	if text := p.emptied(); text != "" {
-		p.result.Changed = text
-		return nil
-	}
-	if err := p.openEpoch(ctx); err != nil {
+	begun := false
+	err = p.store.call(func() (err error) {
+		begun, err = p.begin()
+		return err
+	})
+	if err != nil || !begun {
 		return err
 	}
-	if err := p.applyPlan(); err != nil {
+	if len(p.plan.suspect) > 0 {
+		if err := p.checkSuspects(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.store.call(p.applyPlan); err != nil {
 		return err
 	}
 	if err := p.fetchMissing(ctx); err != nil {
 		return err
 	}
 	p.ended = true
-	return p.setState()
+	return p.store.call(p.setState)
+}
+
+// begin makes the plan; false if there is nothing to be done to the archive.
+func (p *pass) begin() (bool, error) {
+	p.result.Listed = len(p.listing.messages)
+	if p.opts.DryRun {
+		p.planDry()
+		return false, nil
+	}
+	if text := p.emptied(); text != "" {
+		p.result.Changed = text
+		return false, nil
+	}
+	return true, p.openEpoch()
 }
 
 // look lists the mailbox; twice if it has lost most of its messages, for a server in trouble shows
@@ -126,8 +165,13 @@ func (p *pass) look(ctx context.Context) error {
 		return err
 	}
 	p.listing = first
-	if !p.shrunk(first) {
+	shrunk := false
+	err = p.store.call(func() error {
+		shrunk = p.shrunk(first)
 		return nil
+	})
+	if err != nil || !shrunk {
+		return err
 	}
 	second, err := p.lookOnce(ctx)
 	if err != nil {
@@ -142,25 +186,21 @@ func (p *pass) look(ctx context.Context) error {
 }
 
 // lookAtChanges lists what has changed since the last run. No listing and no error: it has to be listed in full.
-func (p *pass) lookAtChanges(ctx context.Context) (found *listing, err error) {
-	b := p.base(p.from.id)
-	if b == nil {
-		return nil, nil //nolint:nilnil // documented
-	}
-	err = p.store.during(ctx, func(ctx context.Context) (err error) {
-		found, err = p.link.listChanges(ctx, p.from.Name, b)
-		return err
+func (p *pass) lookAtChanges(ctx context.Context) (*listing, error) {
+	var b *base
+	err := p.store.call(func() error {
+		b = p.base(p.from.id)
+		return nil
 	})
-	return found, err
+	if b == nil || err != nil {
+		return nil, err
+	}
+	return p.link.listChanges(ctx, p.from.Name, b)
 }
 
-func (p *pass) lookOnce(ctx context.Context) (found *listing, err error) {
-	err = p.store.during(ctx, func(ctx context.Context) (err error) {
-		p.link.leave() // the figures of EXAMINE are to be fresh
-		found, err = p.link.list(ctx, p.from.Name)
-		return err
-	})
-	return found, err
+func (p *pass) lookOnce(ctx context.Context) (*listing, error) {
+	p.link.leave() // the figures of EXAMINE are to be fresh
+	return p.link.list(ctx, p.from.Name)
 }
 
 // shrunk reports whether the mailbox has lost most of what the archive takes to be in it.
@@ -223,52 +263,51 @@ func (p *pass) unsound() string {
 		humane.Count(int(p.listing.selected.Exists)), humane.Count(len(p.listing.messages)))
 }
 
-// openEpoch makes the plan for the epoch that has the mailbox's UIDVALIDITY. If known UIDs stand for
-// other messages now all the same, it opens a new epoch.
-func (p *pass) openEpoch(ctx context.Context) error {
-	validity := p.listing.selected.UIDValidity
+// openEpoch makes the plan for the epoch that has the mailbox's UIDVALIDITY.
+func (p *pass) openEpoch() error {
 	old := p.catalog.Epoch(p.from.id)
-	epoch, err := p.store.w.OpenEpoch(p.from.id, validity)
+	epoch, err := p.store.w.OpenEpoch(p.from.id, p.listing.selected.UIDValidity)
 	if err != nil {
 		return &stopError{fmt.Errorf("open epoch of %q: %w", p.result.Name, err)}
 	}
 	p.useEpoch(epoch)
-	if len(p.plan.suspect) > 0 {
-		if err := p.checkSuspects(ctx); err != nil {
-			return err
-		}
-		if p.store.other {
-			p.opts.Log.Warn("known UIDs stand for other messages though UIDVALIDITY is the same", "mailbox", p.result.Name)
-			if epoch, err = p.store.w.NewEpoch(p.from.id, validity); err != nil {
-				return &stopError{fmt.Errorf("open new epoch of %q: %w", p.result.Name, err)}
-			}
-			p.useEpoch(epoch)
-		}
-	}
 	p.result.NewEpoch = old != nil && old.N != epoch.N
 	return nil
 }
 
 // checkSuspects fetches the messages that look other than those archived under their UIDs, and finds
-// out whether they are. While one is not known to be the same, the archive's picture stays as it is.
+// out whether they are; then it opens a new epoch, although UIDVALIDITY is the same. While one is not known to be the
+// same, the archive's picture stays as it is.
 func (p *pass) checkSuspects(ctx context.Context) error {
 	f, err := p.fetch(ctx, p.plan.suspect)
 	var ownFault *mailboxError
 	if err != nil && (!errors.As(err, &ownFault) || ownFault.lost) {
 		return err
 	}
-	if n := f.sched.count(func(*want) bool { return true }); n > 0 && !p.store.other {
-		p.doubt(fmt.Sprintf("%s of its known messages have another size and date now, and the server does not give them; "+
-			"what is new was copied, nothing else was changed in the archive", humane.Count(n)))
-	}
-	return nil
+	return p.store.call(func() error {
+		if !p.other {
+			if n := f.sched.count(func(*want) bool { return true }); n > 0 {
+				p.doubt(fmt.Sprintf("%s of its known messages have another size and date now, and the server does not give them; "+
+					"what is new was copied, nothing else was changed in the archive", humane.Count(n)))
+			}
+			return nil
+		}
+		p.opts.Log.Warn("known UIDs stand for other messages though UIDVALIDITY is the same", "mailbox", p.result.Name)
+		epoch, err := p.store.w.NewEpoch(p.from.id, p.listing.selected.UIDValidity)
+		if err != nil {
+			return &stopError{fmt.Errorf("open new epoch of %q: %w", p.result.Name, err)}
+		}
+		p.useEpoch(epoch)
+		p.result.NewEpoch = true
+		return nil
+	})
 }
 
 func (p *pass) useEpoch(epoch *archive.Epoch) {
 	p.key = archive.Key{Mailbox: p.from.id, Epoch: epoch.N}
 	p.result.key = p.key
 	p.plan = makePlan(p.catalog, p.key, p.listing)
-	p.store.key, p.store.figures, p.store.other = p.key, &p.result.Figures, false
+	p.other = false
 	p.result.Before = p.plan.before
 }
 
@@ -310,15 +349,22 @@ func (p *pass) countArchived(keys []archive.Key) (n int) {
 
 // fetchMissing fetches what the archive lacks and records what the server would not give.
 func (p *pass) fetchMissing(ctx context.Context) error {
-	p.store.at.MessagesPlanned += len(p.plan.missing)
-	p.store.at.OctetsPlanned += octets(p.plan.missing)
-	p.store.progress(p.store.at)
+	err := p.store.call(func() error {
+		p.store.at.MessagesPlanned += len(p.plan.missing)
+		p.store.at.OctetsPlanned += octets(p.plan.missing)
+		p.store.progress(p.store.at)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	f, err := p.fetch(ctx, p.plan.missing)
 	if errors.Is(err, ErrGaveUp) {
 		f.sched.giveUpFailed()
 	}
 	p.refused, p.gone = f.sched.refused, f.vanished
-	if noteErr := p.noteRefusals(); noteErr != nil && err == nil {
+	slices.SortFunc(p.refused, func(a, b *want) int { return cmp.Compare(a.UID, b.UID) })
+	if noteErr := p.store.call(p.noteRefusals); noteErr != nil && err == nil {
 		err = noteErr
 	}
 	return err
@@ -327,19 +373,24 @@ func (p *pass) fetchMissing(ctx context.Context) error {
 // fetch fetches the octets of the given messages. The fetcher tells what it did not get.
 func (p *pass) fetch(ctx context.Context, list []session.Meta) (*fetcher, error) {
 	wants := make([]*want, len(list))
-	k := p.key
-	for i := range list {
-		wants[i] = &want{Meta: list[i]}
-		k.UID = list[i].UID
-		if known := p.catalog.Message(k); known != nil {
-			wants[i].short, wants[i].shorts = known.Sum, 1 // came like that before
+	err := p.store.call(func() error {
+		k := p.key
+		for i := range list {
+			wants[i] = &want{Meta: list[i], before: p.plan.refused[list[i].UID]}
+			k.UID = list[i].UID
+			if known := p.catalog.Message(k); known != nil {
+				wants[i].short, wants[i].shorts = known.Sum, 1 // came like that before
+			}
 		}
+		return nil
+	})
+	t := newTransfer(p, wants)
+	f := &fetcher{transfer: t, link: p.link, opened: p.listing.opened}
+	if err == nil {
+		p.crew.add(t)
+		err = f.run(ctx)
+		t.end()
 	}
-	f := &fetcher{
-		link: p.link, mailbox: p.from.Name, validity: p.listing.selected.UIDValidity,
-		sched: newSchedule(wants, p.opts.Retry), wants: wants, opened: p.listing.opened, free: p.store.free, bodies: p.store.bodies,
-	}
-	err := p.store.during(ctx, f.run)
 	p.doubt(f.doubt)
 	return f, err
 }

@@ -76,13 +76,18 @@ func (x *export) knownMailboxes() map[string]*archive.Mailbox {
 
 // withRoles adds the roles (RFC 6154) that a mailbox is known to have.
 func withRoles(attrs []string, known *archive.Mailbox) []string {
-	for _, role := range []string{`\All`, `\Archive`, `\Drafts`, `\Flagged`, `\Junk`, `\Sent`, `\Trash`, `\Important`} {
+	for _, role := range specialUses() {
 		has := func(attr string) bool { return strings.EqualFold(attr, role) }
 		if known.HasAttr(role) && !slices.ContainsFunc(attrs, has) {
 			attrs = append(attrs, role)
 		}
 	}
 	return attrs
+}
+
+// specialUses are the attributes that give a mailbox a role (RFC 6154, RFC 8457).
+func specialUses() []string {
+	return []string{`\All`, `\Archive`, `\Drafts`, `\Flagged`, `\Junk`, `\Sent`, `\Trash`, `\Important`}
 }
 
 // unlisted are the mailboxes that the archive takes to be on the server and LIST has not.

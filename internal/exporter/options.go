@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"mailark/archive"
+	"mailark/internal/limit"
 	"mailark/internal/session"
 )
 
-// Options say what to copy and where to. Host and user of Session, and Dir, are needed; every other
+// Options say what to copy and where to. Dir is needed, and host and user of Session, or Maildir; every other
 // zero value means the default.
 type Options struct {
 	Session session.Options
+	Maildir string          // the root of a Maildir tree to copy in place of an IMAP account
 	Dir     string          // of the archive; made if it is missing or empty
 	Archive archive.Options // Log, Now and Program are taken from here and Session where they are not set
 
@@ -24,12 +26,22 @@ type Options struct {
 	OtherSource  bool // allow an archive that was begun from another host or user
 	BelieveEmpty bool // take a mailbox that has become empty for emptied, and mark its messages as gone
 
+	Limits limit.Limits // after which the run ends, with a *limit.Error
+
+	// Connections is how many connections are used at most, up to MaxConnections; 0: DefaultConnections. Further
+	// ones than the first are made when there is enough to do for them.
+	Connections int
+
 	Log      *slog.Logger     // nil: silent
 	Now      func() time.Time // nil: time.Now
 	Progress func(Progress)   // called often, from one goroutine; nil: nobody is told
+	Done     func(Mailbox)    // called for each mailbox when it is through, from the same goroutine; nil: nobody is told
 	Retry    Retry
 
-	tick time.Duration // silence after which what has come is committed; 0: 20 s
+	count   *limit.Count  // of a run that is part of a larger one, whose limits are watched already
+	tick    time.Duration // silence after which what has come is committed; 0: 20 s
+	enough  int64         // octets still to come that are worth a further connection; 0: 4 MiB
+	portion int64         // octets at least that are asked for at once of a mailbox several connections share; 0: 16 MiB
 }
 
 // Progress says where a run stands. The planned figures grow as mailboxes are listed.
@@ -64,6 +76,12 @@ type Retry struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 }
 
+// How many connections a run uses if nothing is said, and at most.
+const (
+	DefaultConnections = 4
+	MaxConnections     = 32
+)
+
 const (
 	defaultAttempts = 3
 	defaultLosses   = 20
@@ -72,11 +90,14 @@ const (
 	defaultWait     = 30 * time.Second
 	defaultTick     = 20 * time.Second
 
+	defaultEnough  = 4 << 20
+	defaultPortion = 16 << 20
+
 	maxBackoff = time.Minute
 	maxWait    = 10 * time.Minute
 
-	// spools is how many messages may be between the wire and the archive. Each costs
-	// spool.MemoryLimit at most.
+	// spools is how many messages may be between the wires and the archive, beside one for each connection. Each
+	// costs spool.MemoryLimit at most.
 	spools = 8
 	// maxAskedForPatience is how many requests for bodies in a row may be answered by a call for
 	// patience before the rest of the mailbox is left.
@@ -111,8 +132,21 @@ func (o *Options) withDefaults() Options {
 	if opts.Progress == nil {
 		opts.Progress = func(Progress) {}
 	}
+	if opts.Done == nil {
+		opts.Done = func(Mailbox) {}
+	}
+	if opts.Connections <= 0 {
+		opts.Connections = DefaultConnections
+	}
+	opts.Connections = min(opts.Connections, MaxConnections)
 	if opts.tick <= 0 {
 		opts.tick = defaultTick
+	}
+	if opts.enough <= 0 {
+		opts.enough = defaultEnough
+	}
+	if opts.portion <= 0 {
+		opts.portion = defaultPortion
 	}
 	if opts.Session.Log == nil {
 		opts.Session.Log = opts.Log

@@ -1,7 +1,6 @@
 package exporter
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -12,17 +11,20 @@ import (
 // plan is the difference between a listing and what the archive has of the mailbox's epoch.
 type plan struct {
 	before  int            // listed and archived
-	missing []session.Meta // listed and not archived: by UID, those refused by an earlier run last
+	missing []session.Meta // listed and not archived, by UID
 	suspect []session.Meta // archived, yet size and date are others now
 	flags   []session.Meta // archived with other flags
 	back    []archive.Key  // archived as gone, yet listed
 	gone    []archive.Key  // archived or refused, not listed and not known to be gone
+
+	// refused to an earlier run. What kills the connection or the server's patience every time must not stand before the rest.
+	refused map[uint32]bool
 }
 
 // makePlan compares. at.UID does not count; at.Epoch 0 stands for an epoch the archive does not have yet.
 func makePlan(c *archive.Catalog, at archive.Key, l *listing) *plan {
-	p := new(plan)
 	refused := make(map[uint32]bool)
+	p := &plan{refused: refused}
 	for _, r := range c.Refusals() {
 		if r.Mailbox == at.Mailbox && r.Epoch == at.Epoch {
 			refused[r.UID] = true
@@ -46,10 +48,6 @@ func makePlan(c *archive.Catalog, at archive.Key, l *listing) *plan {
 			p.suspect = append(p.suspect, meta)
 		}
 	}
-	// What kills the connection or the server's patience every time must not stand before the rest.
-	slices.SortStableFunc(p.missing, func(a, b session.Meta) int {
-		return cmp.Compare(b2i(refused[a.UID]), b2i(refused[b.UID]))
-	})
 	p.gone = unlisted(c, at, l, refused)
 	return p
 }

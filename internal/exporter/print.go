@@ -1,12 +1,14 @@
 package exporter
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"mailark/internal/humane"
+	"mailark/internal/limit"
 )
 
 // shown is how many refused messages are listed one by one.
@@ -147,6 +149,11 @@ func (r *Result) line() string {
 			humane.Plural(total.Refused+total.Left, "message"), humane.Plural(len(r.failed()), "whole mailbox"))
 	case code == exitChanged:
 		return "The server's answers contradict each other or the last run. Run the same command again."
+	case code == exitLimit:
+		var ended *limit.Error
+		errors.As(r.Err, &ended)
+		return fmt.Sprintf("Stopped at %s %s: %s copied and safe. Run the same command again; it goes on from here.",
+			ended.Flag, ended.Value, humane.Plural(total.Now, "message"))
 	case code == exitInterrupted:
 		return fmt.Sprintf("Interrupted: %s copied and safe. Run the same command again; it goes on from here.",
 			humane.Plural(total.Now, "message"))

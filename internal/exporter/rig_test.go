@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,8 +28,10 @@ type rig struct {
 	server  *imaptest.Server
 	account *imaptest.Account
 	opts    Options
-	pauses  []time.Duration
 	onPause func() // called before each pause
+
+	pausing sync.Mutex
+	pauses  []time.Duration
 }
 
 func newRig(t *testing.T) *rig { return newRigOn(t, imaptest.ServerOptions{}) }
@@ -41,12 +45,15 @@ func newRigOn(t *testing.T, o imaptest.ServerOptions) *rig {
 	t.Cleanup(func() { _ = server.Close() })
 	r := &rig{T: t, server: server, account: server.Account("user"), onPause: func() {}}
 	r.opts = Options{
+		Connections: connections(t), enough: 1, portion: 1, // share whatever there is
 		Session: session.Options{
 			Host: "127.0.0.1", Port: port(server.Addr), TLS: session.TLSNone, User: "user", Timeout: 10 * time.Second, Program: "mailark test",
 			Password: func(context.Context) (string, error) { return "pw", nil },
 		},
 		Dir: filepath.Join(t.TempDir(), "old-mail"),
 		Retry: Retry{Sleep: func(ctx context.Context, d time.Duration) error {
+			r.pausing.Lock()
+			defer r.pausing.Unlock()
 			r.pauses = append(r.pauses, d)
 			r.onPause()
 			return ctx.Err()
@@ -258,4 +265,20 @@ func (r *rig) figures(result *Result, name string) Mailbox {
 	}
 	r.Fatalf("the result has no mailbox %q", name)
 	return Mailbox{}
+}
+
+const envConnections = "MAILARK_TEST_CONNECTIONS"
+
+// connections is how many a rig uses: four, unless the environment says otherwise.
+func connections(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv(envConnections)
+	if text == "" {
+		return 4
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -10,6 +10,7 @@ import (
 // want is a message whose octets are asked for.
 type want struct {
 	session.Meta
+	before  bool        // an earlier run was refused it
 	tries   int         // times it was asked for alone, in vain
 	empties int         // times the server sent nothing for it
 	shorts  int         // times it sent fewer octets than told, and they were not believed
@@ -37,7 +38,13 @@ type schedule struct {
 	attempts int
 	inVain   int // failures alone in a row after which the rest is left
 
+	fresh  []*want // nothing is wrong with these so far; for all connections that share the work
+	shares int     // how many those are
+	least  int64   // octets to be asked for at once of them
+
+	first    []*want   // to be confirmed, each alone, before all others
 	portions [][]*want // from large to small
+	before   []*want   // refused to an earlier run; asked for when the others are through
 	later    []*want   // failed alone, to be tried again at the end
 	final    bool      // only those are left
 	failures int       // alone, since the last message delivered
@@ -56,8 +63,22 @@ const (
 
 func newSchedule(wants []*want, retry Retry) *schedule {
 	s := &schedule{attempts: retry.Attempts, inVain: retry.InVain, dive: diveAfter}
-	s.push(wants)
+	var others []*want
+	for _, w := range wants {
+		if w.before {
+			s.before = append(s.before, w)
+		} else {
+			others = append(others, w)
+		}
+	}
+	s.push(others)
 	return s
+}
+
+// share has several connections share the work as long as all goes well.
+func (s *schedule) share(connections int, least int64) {
+	s.shares, s.least = connections, least
+	s.fresh, s.portions = slices.Concat(s.portions...), nil
 }
 
 func (s *schedule) push(portion []*want) {
@@ -66,28 +87,82 @@ func (s *schedule) push(portion []*want) {
 	}
 }
 
+// fewDry is how many requests in a row may bring nothing while the work is shared. The search for what the server does
+// give is for one connection.
+const fewDry = 2
+
+// sharing reports whether there is something for a further connection.
+func (s *schedule) sharing() bool {
+	return len(s.fresh) > 0 && len(s.first) == 0 && s.dry <= fewDry && !s.exhausted()
+}
+
+// ready reports whether there is something that has not failed alone.
+func (s *schedule) ready() bool { return s.left() && !s.exhausted() }
+
+// left reports whether there is something that has not failed alone, whether or not it is to be asked for.
+func (s *schedule) left() bool { return len(s.fresh)+len(s.first)+len(s.portions)+len(s.before) > 0 }
+
 // next is the portion to ask for now, nil when there is nothing more to do.
 func (s *schedule) next() []*want {
 	if s.exhausted() {
 		s.giveUpFailed()
 		return nil
 	}
-	if n := len(s.portions); n > 0 && s.dry >= s.dive {
+	n := len(s.portions)
+	switch {
+	case len(s.first) > 0:
+		return cutOff(&s.first, 1)
+	case n > 0 && s.dry >= s.dive:
 		portion := s.portions[n-1]
 		s.portions = s.portions[:n-1]
 		return portion
-	} else if n > 0 {
+	case len(s.fresh) > 0 && (s.dry <= fewDry || n == 0 || len(s.portions[0]) <= len(s.fresh)):
+		return s.cut()
+	case n > 0:
 		portion := s.portions[0]
 		s.portions = s.portions[1:]
 		return portion
+	case len(s.before) > 0:
+		return cutOff(&s.before, len(s.before))
+	case len(s.later) > 0:
+		s.final = true
+		return cutOff(&s.later, 1)
 	}
-	if len(s.later) == 0 {
-		return nil
+	return nil
+}
+
+// cutOff takes the first n messages from a list.
+func cutOff(list *[]*want, n int) []*want {
+	part := (*list)[:n:n]
+	*list = (*list)[n:]
+	return part
+}
+
+// perMessage is what a message costs beside its octets, in octets.
+const perMessage = 4 << 10
+
+// cut takes what is asked for at once of the fresh messages: half of what would come to each connection, so that all have
+// something to do until the end. When requests bring nothing it is half of all, or all, so that the search for what
+// the server does give takes few of them.
+func (s *schedule) cut() []*want {
+	weight := func(w *want) int64 { return max(w.Size, 0) + perMessage }
+	var total int64
+	for _, w := range s.fresh {
+		total += weight(w)
 	}
-	s.final = true
-	portion := s.later[:1:1]
-	s.later = s.later[1:]
-	return portion
+	goal := max(s.least, total/int64(2*s.shares))
+	if s.dry > fewDry {
+		if len(s.portions) > 0 && len(s.portions[0]) > len(s.fresh)/2 {
+			return cutOff(&s.fresh, len(s.fresh))
+		}
+		goal = max(s.least, total/2)
+	}
+	for i, w := range s.fresh {
+		if goal -= weight(w); goal <= 0 {
+			return cutOff(&s.fresh, i+1)
+		}
+	}
+	return cutOff(&s.fresh, len(s.fresh))
 }
 
 // exhausted: the server gives nothing any more, so that asking for the rest one by one is pointless.
@@ -109,7 +184,7 @@ func (s *schedule) report(portion []*want, how outcome, suspect *want, text stri
 		s.failAlone(rest[0], how, text)
 	case how == lost && delivered:
 		// Most likely the line broke. If it was one of the messages, the next time will tell.
-		s.push(rest)
+		s.giveBack(rest)
 	case how == lost:
 		if suspect == nil || suspect.done {
 			suspect = rest[0] // servers answer in the order asked for
@@ -122,6 +197,15 @@ func (s *schedule) report(portion []*want, how outcome, suspect *want, text stri
 	default:
 		s.pushHalves(rest)
 	}
+}
+
+// giveBack returns messages of which nothing was learnt.
+func (s *schedule) giveBack(list []*want) {
+	if s.shares > 1 {
+		s.fresh = append(s.undelivered(list), s.fresh...)
+		return
+	}
+	s.push(s.undelivered(list))
 }
 
 func (s *schedule) pushHalves(list []*want) {
@@ -164,7 +248,6 @@ func (s *schedule) giveUpHopeless(list []*want) []*want {
 
 // confirmShort puts messages that came short before all others, each alone and once, and returns the rest.
 func (s *schedule) confirmShort(list []*want) []*want {
-	var first [][]*want
 	var rest []*want
 	for _, w := range list {
 		if w.shorts == 0 || w.queued {
@@ -172,15 +255,14 @@ func (s *schedule) confirmShort(list []*want) []*want {
 			continue
 		}
 		w.queued = true
-		first = append(first, []*want{w})
+		s.first = append(s.first, w)
 	}
-	s.portions = append(first, s.portions...)
 	return rest
 }
 
 // count is the number of messages not delivered for which cond is true.
 func (s *schedule) count(cond func(*want) bool) (n int) {
-	for _, portion := range append(slices.Clone(s.portions), s.later, s.refused) {
+	for _, portion := range append(slices.Clone(s.portions), s.fresh, s.first, s.before, s.later, s.refused) {
 		for _, w := range portion {
 			n += b2i(!w.done && cond(w))
 		}
@@ -206,7 +288,9 @@ func (s *schedule) forget(gone func(*want) bool) (forgotten []*want) {
 	for _, portion := range portions {
 		s.push(keep(portion))
 	}
-	s.later, s.refused = keep(s.later), keep(s.refused)
+	for _, list := range []*[]*want{&s.fresh, &s.first, &s.before, &s.later, &s.refused} {
+		*list = keep(*list)
+	}
 	return forgotten
 }
 
@@ -220,11 +304,11 @@ func (s *schedule) undelivered(list []*want) []*want {
 	return rest
 }
 
-func without(list []*want, one *want) []*want {
-	rest := make([]*want, 0, len(list))
-	for _, w := range list {
-		if w != one {
-			rest = append(rest, w)
+func without[T comparable](list []T, one T) []T {
+	rest := make([]T, 0, len(list))
+	for _, e := range list {
+		if e != one {
+			rest = append(rest, e)
 		}
 	}
 	return rest

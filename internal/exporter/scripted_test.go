@@ -46,6 +46,7 @@ func (s *scripted) rig(t *testing.T) *rig {
 	})
 	r := &rig{T: t}
 	r.opts = Options{
+		Connections: connections(t), enough: 1, portion: 1, // share whatever there is
 		Session: session.Options{
 			Host: "127.0.0.1", Port: port(ln.Addr().String()), TLS: session.TLSNone, User: "u", Timeout: 2 * time.Second,
 			Password: func(context.Context) (string, error) { return "p", nil },

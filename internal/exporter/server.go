@@ -3,6 +3,7 @@ package exporter
 import (
 	"context"
 	"io"
+	"sync"
 
 	"mailark/internal/session"
 )
@@ -22,6 +23,14 @@ type dialer func(ctx context.Context) (server, error)
 
 // dialIMAP makes connections to an IMAP account. They share the names of its mailboxes.
 func dialIMAP(o session.Options) dialer {
+	if ask := o.Password; ask != nil {
+		var asking sync.Mutex // several connections may be made at a time
+		o.Password = func(ctx context.Context) (string, error) {
+			asking.Lock()
+			defer asking.Unlock()
+			return ask(ctx)
+		}
+	}
 	if o.Names == nil {
 		o.Names = session.NewNames()
 	}

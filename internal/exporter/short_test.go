@@ -108,6 +108,7 @@ func (s *shortServer) rig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{T: t}
 	r.opts = Options{
+		Connections: connections(t), enough: 1, portion: 1, // share whatever there is
 		Session: session.Options{
 			Host: "127.0.0.1", Port: port(s.start(t)), TLS: session.TLSNone, User: "u", Timeout: 200 * time.Millisecond,
 			Password: func(context.Context) (string, error) { return "p", nil },
@@ -157,30 +158,33 @@ func TestShortLiteral(t *testing.T) {
 
 // A message is handed over when the next one begins or the server says that all went well, not before.
 func TestHeldBack(t *testing.T) {
-	free, bodies := make(chan *spool.Spool, 2), make(chan body, 2)
+	free, jobs := make(chan *spool.Spool, 2), make(chan job, 2)
 	for range cap(free) {
 		free <- spool.New(t.TempDir())
 	}
 	wants := wantsOf(2)
 	wants[0].Size, wants[1].Size = 3, 3
-	f := &fetcher{link: new(link), free: free, bodies: bodies, asked: map[uint32]*want{1: wants[0], 2: wants[1]}}
+	f := &fetcher{
+		transfer: &transfer{crew: newCrew(new(Options)), free: free, jobs: jobs}, link: new(link),
+		asked: map[uint32]*want{1: wants[0], 2: wants[1]},
+	}
 	if err := f.receive(t.Context(), 1, 3, strings.NewReader("one")); err != nil {
 		t.Fatal(err)
 	}
-	if len(bodies) != 0 || wants[0].done {
+	if len(jobs) != 0 || wants[0].done {
 		t.Fatal("the message was handed over before anything followed it")
 	}
 	if err := f.receive(t.Context(), 2, 3, strings.NewReader("two")); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-bodies; got.want != wants[0] || !wants[0].done || wants[1].done {
+	if got := (<-jobs).body; got.want != wants[0] || !wants[0].done || wants[1].done {
 		t.Fatal("the first message was not handed over when the second one came")
 	}
 	suspect, _ := f.afterLoss(context.DeadlineExceeded)
 	if suspect != wants[1] || wants[1].done || f.held != nil {
 		t.Error("the last message before the loss is not in doubt")
 	}
-	if back := <-bodies; back.want != nil {
+	if back := (<-jobs).body; back.want != nil {
 		t.Error("the message in doubt was handed over")
 	}
 }

@@ -29,6 +29,7 @@ func TestHugeFirst(t *testing.T) {
 // Our own miscounting of one mailbox does not keep the others from being copied.
 func TestMiscounted(t *testing.T) {
 	r := newRig(t)
+	r.opts.Connections = 1
 	r.fill("INBOX", 4)
 	r.fill("Other", 3)
 	spoilt := false
@@ -36,7 +37,7 @@ func TestMiscounted(t *testing.T) {
 	r.opts.Progress = func(p Progress) {
 		if p.Mailbox == "INBOX" && p.Messages == 2 && !spoilt {
 			spoilt = true
-			x.store.figures.Before++
+			x.copied[0].Before++
 		}
 	}
 	x = newExport(r.opts)
@@ -108,7 +109,7 @@ func TestKillersStarveNobody(t *testing.T) {
 // When one mailbox after the other is lost it is the server, and the run ends.
 func TestLostMailboxesEndTheRun(t *testing.T) {
 	res := killers(40).rig(t).expect(75)
-	if !errors.Is(res.Err, ErrGaveUp) || len(res.failed()) != maxLostMailboxes {
+	if n := len(res.failed()); !errors.Is(res.Err, ErrGaveUp) || n < maxLostMailboxes || n > maxLostMailboxes+2*connections(t) {
 		t.Errorf("%v, %d mailboxes failed", res.Err, len(res.failed()))
 	}
 }

@@ -84,8 +84,18 @@ func (x *export) isUnchanged(from *source) bool {
 	return have == int(now.Exists)
 }
 
-// unchanged is the result for an unchanged mailbox: all that is there was archived before.
-func unchanged(from *source) Mailbox {
-	n := int(from.Status.Exists)
-	return Mailbox{Name: from.info.Name(), Figures: Figures{Listed: n, Before: n}, Unchanged: true}
+// passOverUnchanged settles the mailboxes that are unchanged: all that is there was archived before. It returns the others.
+func (x *export) passOverUnchanged() (changed []int) {
+	for i := range x.chosen {
+		from := &x.chosen[i]
+		if !x.isUnchanged(from) {
+			changed = append(changed, i)
+			continue
+		}
+		n := int(from.Status.Exists)
+		x.copied[i] = &Mailbox{Name: from.info.Name(), Figures: Figures{Listed: n, Before: n}, Unchanged: true}
+		x.logMailbox(x.copied[i])
+		x.store.at.Mailboxes++
+	}
+	return changed
 }

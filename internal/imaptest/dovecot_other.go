@@ -21,6 +21,9 @@ func StartDovecot(context.Context, string, DovecotOptions) (*Dovecot, error) {
 // Stop does nothing.
 func (d *Dovecot) Stop() error { return nil }
 
+// Restart does nothing.
+func (d *Dovecot) Restart(context.Context) error { return ErrNoDovecot }
+
 // Fill does nothing.
 func (d *Dovecot) Fill(_, _ string) error { return ErrNoDovecot }
 

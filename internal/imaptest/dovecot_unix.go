@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -30,6 +31,7 @@ type Dovecot struct {
 	CAPEM   []byte // the certificate, for RootCAs
 	Dir     string
 	opts    DovecotOptions
+	binary  string
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed when the process has ended, with
 	exit    error
@@ -57,15 +59,36 @@ func StartDovecot(ctx context.Context, dir string, o DovecotOptions) (*Dovecot, 
 	if err != nil {
 		return nil, fmt.Errorf("start Dovecot: %w", err)
 	}
-	d := &Dovecot{Dir: dir, opts: o}
+	d := &Dovecot{Dir: dir, opts: o, binary: binary}
 	if err := d.prepare(); err != nil {
 		return nil, fmt.Errorf("prepare Dovecot in %s: %w", dir, err)
 	}
 	for try := 0; ; try++ { // another process may take a port between the choice and the start
-		if err = d.launch(ctx, binary); err == nil || try == 2 {
+		ports, err := freePorts(2)
+		if err == nil {
+			err = d.launch(ctx, ports)
+		}
+		if err == nil || try == 2 {
 			return d, err
 		}
 	}
+}
+
+// Restart starts a Dovecot that was stopped again, on the same ports and with the same mail.
+func (d *Dovecot) Restart(ctx context.Context) error {
+	var ports []int
+	for _, addr := range []string{d.Addr, d.TLSAddr} {
+		_, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return fmt.Errorf("restart Dovecot: %w", err)
+		}
+		n, err := strconv.Atoi(port)
+		if err != nil {
+			return fmt.Errorf("restart Dovecot: %w", err)
+		}
+		ports = append(ports, n)
+	}
+	return d.launch(ctx, ports)
 }
 
 func isFile(path string) bool {
@@ -155,18 +178,14 @@ func (d *Dovecot) Fill(user, maildir string) error {
 // Maildir is where Dovecot keeps an account's mail.
 func (d *Dovecot) Maildir(user string) string { return d.path("mail", user, "Maildir") }
 
-func (d *Dovecot) launch(ctx context.Context, binary string) error {
-	ports, err := freePorts(2)
-	if err != nil {
-		return fmt.Errorf("start Dovecot: %w", err)
-	}
+func (d *Dovecot) launch(ctx context.Context, ports []int) error {
 	if err := os.WriteFile(d.path("dovecot.conf"), []byte(d.config(ports)), 0o600); err != nil {
 		return fmt.Errorf("start Dovecot: %w", err)
 	}
 	d.Addr = fmt.Sprintf("127.0.0.1:%d", ports[0])
 	d.TLSAddr = fmt.Sprintf("127.0.0.1:%d", ports[1])
-	d.cmd = exec.Command(binary, "-F", "-c", d.path("dovecot.conf")) //nolint:noctx // it lives until Stop
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}          // a ^C for the test is not for Dovecot
+	d.cmd = exec.Command(d.binary, "-F", "-c", d.path("dovecot.conf")) //nolint:noctx // it lives until Stop
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}            // a ^C for the test is not for Dovecot
 	// A file, no pipe: children that outlive the first process would keep a pipe open.
 	said, err := os.Create(d.path("start.log"))
 	if err != nil {

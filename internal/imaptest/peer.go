@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailark/internal/session/wire"
@@ -27,6 +28,8 @@ type peer struct {
 	sasl  bool // the next lines belong to AUTHENTICATE
 	mute  bool // nothing is answered any more
 	skip  bool // the command being read was answered already
+
+	entered atomic.Bool // it counts among the open ones
 
 	appendFault AppendFault
 	cond        condStore
@@ -124,6 +127,10 @@ func (p *peer) pass(t *token) bool {
 		return false
 	case (name == "LOGIN" || name == "AUTHENTICATE") && p.server.opts.RequireTLS && !p.isTLS:
 		return p.answered(t, tag+" NO [PRIVACYREQUIRED] not in the clear\r\n")
+	case name == "COMPRESS" && p.server.opts.Compress:
+		p.reply(tag + " OK both ways from here\r\n")
+		p.compress()
+		return false
 	case name == "ID" && !p.server.opts.NoID:
 		p.reply("* ID (\"name\" \"imaptest\" \"support-url\" NIL)\r\n" + tag + " OK ID\r\n")
 		return false
@@ -227,6 +234,12 @@ func (p *peer) rewrite(l []byte) []byte {
 		if !p.server.opts.NoCondStore {
 			more += " CONDSTORE"
 		}
+		for _, mechanism := range p.server.opts.Mechanisms {
+			more += " AUTH=" + mechanism
+		}
+		if p.server.opts.Compress {
+			more += " COMPRESS=DEFLATE"
+		}
 		if !p.isTLS {
 			more += " STARTTLS"
 			if p.server.opts.RequireTLS {
@@ -261,7 +274,7 @@ func (p *peer) send(b []byte) (int, error) {
 	if p.left >= 0 && int64(len(b)) >= p.left {
 		n, err := p.Conn.Write(b[:p.left])
 		p.left = 0
-		_ = p.raw.Close() // the fault itself
+		_ = p.Close() // the fault itself
 		if err == nil {
 			err = net.ErrClosed
 		}
@@ -275,6 +288,9 @@ func (p *peer) send(b []byte) (int, error) {
 
 // Close implements net.Conn, also for other goroutines: STARTTLS never changes raw.
 func (p *peer) Close() error {
+	if p.entered.CompareAndSwap(true, false) {
+		p.server.leave() // not when imapserver is through with it: it may hang behind a fault
+	}
 	return p.raw.Close()
 }
 

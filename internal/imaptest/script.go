@@ -15,6 +15,7 @@ import (
 //	S: text      sent, with CRLF; $T stands for the tag of the last command
 //	R: text      sent as it is, with \r \n \x00 escapes as in Go
 //	C: WORDS     a command is read; its line after the tag must begin with WORDS
+//	L: text      a line is read that is exactly this: a step of AUTHENTICATE, what follows a literal
 //	D: n         n octets are read
 //	W:           waits until the client ends the connection
 //	X:           the connection ends; so it does at the end of the dialogue
@@ -78,6 +79,8 @@ func (s *Script) play(conn net.Conn, dialogue string) {
 			_, err = conn.Write([]byte(unescape(text)))
 		case "C:":
 			tag, err = expect(br, text)
+		case "L:":
+			err = expectLine(br, text)
 		case "D:":
 			var n int
 			if _, err = fmt.Sscan(text, &n); err == nil {
@@ -113,4 +116,12 @@ func expect(br *bufio.Reader, want string) (tag string, err error) {
 		return "", fmt.Errorf("got %q", got)
 	}
 	return tag, nil
+}
+
+func expectLine(br *bufio.Reader, want string) error {
+	got, err := br.ReadString('\n')
+	if err == nil && strings.TrimRight(got, "\r\n") != want {
+		err = fmt.Errorf("got %q", got)
+	}
+	return err
 }

@@ -30,12 +30,16 @@ type ServerOptions struct {
 	NoCreateSpecialUse bool
 	NoNamespace        bool
 	NoID               bool
-	RequireTLS         bool   // LOGINDISABLED until TLS
-	AppendLimit        uint32 // largest message, advertised; 0: 100 MiB, not advertised
+	StatusSize         bool     // STATUS=SIZE (RFC 8438)
+	RequireTLS         bool     // LOGINDISABLED until TLS
+	Compress           bool     // COMPRESS=DEFLATE
+	Mechanisms         []string // offered beside PLAIN, and always refused
+	AppendLimit        uint32   // largest message, advertised; 0: 100 MiB, not advertised
 
-	CertHost string    // name in the certificate; "": localhost and the loopback addresses
-	MaxTLS   uint16    // newest version of TLS, tls.VersionTLS11 say; 0: the newest there is
-	NotAfter time.Time // end of the certificate; zero: in a year
+	CertHost string            // name in the certificate; "": localhost and the loopback addresses
+	MaxTLS   uint16            // newest version of TLS, tls.VersionTLS11 say; 0: the newest there is
+	NotAfter time.Time         // end of the certificate; zero: in a year
+	TuneTLS  func(*tls.Config) // whatever else is odd about it; nil: nothing
 }
 
 // Server is an in-memory IMAP server on two loopback ports. It keeps octets, flags, keywords and dates
@@ -56,6 +60,8 @@ type Server struct {
 	faults   Faults
 	commands []Command
 	conns    int
+	open     int // connections at this moment, and at most
+	peak     int
 	appends  int
 }
 
@@ -150,6 +156,13 @@ func (s *Server) Connections() int {
 	return s.conns
 }
 
+// Peak is the largest number of connections there were at a time.
+func (s *Server) Peak() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peak
+}
+
 func (s *Server) caps() imap.CapSet {
 	caps := imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapChildren: {}}
 	for _, c := range []struct {
@@ -164,6 +177,7 @@ func (s *Server) caps() imap.CapSet {
 		{s.opts.NoSpecialUse, imap.CapSpecialUse},
 		{s.opts.NoCreateSpecialUse, imap.CapCreateSpecialUse},
 		{s.opts.NoNamespace, imap.CapNamespace},
+		{!s.opts.StatusSize, imap.CapStatusSize},
 	} {
 		if !c.off {
 			caps[c.name] = struct{}{}
@@ -195,9 +209,10 @@ func (s *Server) newSession(c *imapserver.Conn) (imapserver.Session, *imapserver
 	if !ok {
 		return nil, nil, fmt.Errorf("strange connection %T", c.NetConn())
 	}
-	if words, ok := s.takeGreeting(); ok {
+	if words, ok := s.enter(); !ok {
 		return nil, nil, &imap.Error{Type: imap.StatusResponseTypeBye, Text: words}
 	}
+	p.entered.Store(true)
 	base := &session{server: s, peer: p}
 	if s.opts.AppendLimit > 0 {
 		return &limitedSession{base}, nil, nil
@@ -228,8 +243,12 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 func (s *Server) tlsConfig() *tls.Config {
-	return &tls.Config{ //nolint:gosec // G402: it plays old servers, which clients must refuse
+	cfg := &tls.Config{ //nolint:gosec // G402: it plays old servers, which clients must refuse
 		Certificates: []tls.Certificate{s.cert.TLS},
 		MinVersion:   tls.VersionTLS10, MaxVersion: s.opts.MaxTLS,
 	}
+	if s.opts.TuneTLS != nil {
+		s.opts.TuneTLS(cfg)
+	}
+	return cfg
 }

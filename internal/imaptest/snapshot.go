@@ -128,7 +128,7 @@ func snapshotIMAP(ctx context.Context, l Login) (snap Snapshot, err error) {
 			snap.Prefix = ns.Personal[0].Prefix
 		}
 	}
-	if err := listMailboxes(cl, &snap); err != nil {
+	if err := listMailboxes(ctx, l, cl, &snap); err != nil {
 		return snap, err
 	}
 	for i := range snap.Mailboxes {
@@ -142,11 +142,15 @@ func snapshotIMAP(ctx context.Context, l Login) (snap Snapshot, err error) {
 }
 
 // listMailboxes asks for subscriptions and roles whether they are offered or not; a server that knows
-// no such LIST is asked plainly.
-func listMailboxes(cl *imapclient.Client, snap *Snapshot) error {
+// no such LIST is asked plainly, and for its subscriptions by LSUB.
+func listMailboxes(ctx context.Context, l Login, cl *imapclient.Client, snap *Snapshot) error {
 	list, err := cl.List("", "*", &imap.ListOptions{ReturnSubscribed: true, ReturnSpecialUse: true}).Collect()
 	var refused *imap.Error
+	var subscribed map[string]bool
 	if errors.As(err, &refused) {
+		if subscribed, err = subscriptions(ctx, l); err != nil {
+			return err
+		}
 		list, err = cl.List("", "*", nil).Collect()
 	}
 	if err != nil {
@@ -156,7 +160,7 @@ func listMailboxes(cl *imapclient.Client, snap *Snapshot) error {
 		if snap.Delim == "" && data.Delim != 0 {
 			snap.Delim = string(data.Delim)
 		}
-		m := MailboxSnapshot{Name: data.Mailbox}
+		m := MailboxSnapshot{Name: data.Mailbox, Subscribed: subscribed[data.Mailbox]}
 		for _, attr := range data.Attrs {
 			switch attr {
 			case imap.MailboxAttrSubscribed:

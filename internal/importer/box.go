@@ -278,6 +278,7 @@ func (b *box) finished(it *item, st state) {
 	case doneNow:
 		b.res.Uploaded++
 		b.res.Octets += it.msg.Size
+		b.count.Add(it.msg.Size)
 		b.taken++
 		b.streak = 0
 	case foundNow:

@@ -17,6 +17,12 @@ import (
 	"mailark/internal/durable"
 )
 
+// Others hold the lock for an instant to find out whether a run is at work.
+const (
+	lockTries = 4
+	lockPause = 25 * time.Millisecond
+)
+
 var (
 	// ErrLedgerLocked says that another import holds the ledger (exit code 11). It is an archive.ErrLocked too.
 	ErrLedgerLocked error = lockedError{}
@@ -127,8 +133,12 @@ func (l *ledger) open(who identity, fs *durable.FS) error {
 		return err
 	}
 	// A file of its own: on Windows a lock on the ledger would keep us out as well.
-	l.lock = flock.New(l.path+".lock", flock.SetPermissions(durable.FileMode))
+	l.lock = flock.New(l.path+LockSuffix, flock.SetPermissions(durable.FileMode))
 	locked, err := l.lock.TryLock()
+	for try := 1; err == nil && !locked && try < lockTries; try++ {
+		time.Sleep(lockPause)
+		locked, err = l.lock.TryLock()
+	}
 	if err != nil {
 		return fmt.Errorf("lock: %w", err)
 	}

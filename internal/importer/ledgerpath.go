@@ -16,6 +16,25 @@ import (
 // ledgerDir is where an archive keeps its ledgers (FORMAT.md, "imports").
 const ledgerDir = "imports"
 
+// What is behind a ledger's name in those of its lock and of the file where a run says where it stands.
+const (
+	LockSuffix    = ".lock"
+	RunningSuffix = ".running"
+)
+
+// Ledgers are the paths of the ledgers an archive keeps itself.
+func Ledgers(archiveDir string) []string {
+	dir := filepath.Join(archiveDir, ledgerDir)
+	entries, _ := os.ReadDir(dir) // none: nothing was ever uploaded
+	var list []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".jsonl") {
+			list = append(list, filepath.Join(dir, e.Name()))
+		}
+	}
+	return list
+}
+
 // targetHost is the host as the ledger knows it: lower case, and with the port where that is not
 // one of the two all servers use. A tunnel on another port leads to another server.
 func targetHost(o *session.Options) string {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"mailark/internal/durable"
+	"mailark/internal/limit"
+	"mailark/internal/progress"
 	"mailark/internal/session"
 )
 
@@ -23,6 +25,8 @@ type Options struct {
 	RetryRefused bool // send again what the target refused in an earlier run
 	DryRun       bool // only plan: nothing is sent, created or written
 
+	Limits limit.Limits // after which the run ends, with a *limit.Error
+
 	Settle     time.Duration // before a message in doubt counts as not stored; 0: 5 s, negative: none
 	Grace      time.Duration // for answers still due when ctx is cancelled; 0: 5 s
 	Reconnects int           // lost or refused connections in a row without progress; 0: 8
@@ -32,6 +36,7 @@ type Options struct {
 	Sleep    func(context.Context, time.Duration) error // nil: a timer; returns early with ctx's error
 	FS       *durable.FS                                // steps of the ledger on the disk; nil: no hook
 	Progress func(Progress)                             // called now and then, never concurrently; may be nil
+	Done     func(MailboxResult)                        // called for each mailbox when it is through, as Progress; may be nil
 	Program  string                                     // written into the ledger, e.g. "mailark 0.1.0"
 }
 
@@ -42,6 +47,15 @@ type Progress struct {
 	MessagesTotal int
 	Octets        int64
 	OctetsTotal   int64
+}
+
+// State is the progress for people and programs.
+func (p *Progress) State() progress.State {
+	return progress.State{
+		What:     p.Mailbox,
+		Messages: int64(p.Messages), MessagesTotal: int64(p.MessagesTotal),
+		Octets: p.Octets, OctetsTotal: p.OctetsTotal,
+	}
 }
 
 const (
@@ -79,6 +93,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
+	}
+	if o.Done == nil {
+		o.Done = func(MailboxResult) {}
 	}
 	if o.Program == "" {
 		o.Program = "mailark"

@@ -14,6 +14,7 @@ import (
 
 	"mailark/archive"
 	"mailark/internal/humane"
+	"mailark/internal/limit"
 	"mailark/internal/session"
 )
 
@@ -36,6 +37,7 @@ const (
 	exitError       = 1
 	exitPartial     = 3
 	exitDamage      = 7
+	exitLimit       = 8
 	exitNoArchive   = 10
 	exitLocked      = 11
 	exitTargetFull  = 13
@@ -149,7 +151,10 @@ func (s *Summary) ExitCode() int {
 
 // ExitCode is the exit code that belongs to an error of this package; nil is 0.
 func ExitCode(err error) int {
-	var damage *archive.DamageError
+	var (
+		damage *archive.DamageError
+		ended  *limit.Error
+	)
 	table := []struct {
 		is   error
 		code int
@@ -166,6 +171,9 @@ func ExitCode(err error) int {
 	}
 	if err == nil {
 		return exitComplete
+	}
+	if errors.As(err, &ended) {
+		return exitLimit
 	}
 	for _, row := range table {
 		if errors.Is(err, row.is) {
@@ -288,7 +296,10 @@ func (s *Summary) printNotes(p *printer) {
 
 func (s *Summary) verdict() string {
 	total := s.Total()
+	var ended *limit.Error
 	switch {
+	case errors.As(s.Err, &ended):
+		return fmt.Sprintf("Stopped at %s %s. Nothing is lost: run the same command again and it goes on.", ended.Flag, ended.Value)
 	case s.Err != nil && s.ExitCode() == exitInterrupted:
 		return "Interrupted. Nothing is lost: run the same command again and it goes on."
 	case s.Err != nil:

@@ -7,6 +7,8 @@ import (
 
 	"mailark/archive"
 	"mailark/internal/humane"
+	"mailark/internal/limit"
+	"mailark/internal/progress"
 	"mailark/internal/session"
 )
 
@@ -22,6 +24,8 @@ type run struct {
 	supply *supply
 	prog   Progress
 	shapes map[archive.Sum]*digest // of messages in the archive, as far as they were needed
+	count  *limit.Count            // of octets uploaded
+	file   *progress.File          // for those who look on
 
 	taken  int               // messages the target has taken in this run
 	streak int               // messages it has refused since it last took one
@@ -39,6 +43,8 @@ type run struct {
 func Run(ctx context.Context, opts Options) (*Summary, error) {
 	r := &run{opts: opts.withDefaults(), sum: &Summary{}, shapes: make(map[archive.Sum]*digest)}
 	defer r.close()
+	ctx, r.count = opts.Limits.Watch(ctx)
+	defer r.count.Stop()
 	r.sum.Start, r.sum.DryRun = r.opts.Now(), r.opts.DryRun
 	r.sum.Target = r.opts.Target.User + "@" + targetHost(&r.opts.Target)
 	err := r.prepare(ctx)
@@ -49,7 +55,7 @@ func Run(ctx context.Context, opts Options) (*Summary, error) {
 		}
 	}
 	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Canceled) {
-		err = fmt.Errorf("%w: %w", context.Canceled, err) // whatever broke on the way out
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // whatever broke on the way out
 	}
 	err = errors.Join(err, r.account())
 	r.sum.Duration = r.opts.Now().Sub(r.sum.Start)
@@ -99,6 +105,7 @@ func (r *run) prepare(ctx context.Context) error {
 		b.recall()
 		r.boxes = append(r.boxes, b)
 	}
+	r.tell()
 	return nil
 }
 
@@ -138,6 +145,9 @@ func (r *run) openLedger() error {
 	} else {
 		r.led, err = openLedger(path, who, &r.opts)
 	}
+	if err == nil && !r.opts.DryRun {
+		r.file = progress.Create(path+RunningSuffix, "import", r.opts.Program, r.opts.Now, r.opts.Log)
+	}
 	return err
 }
 
@@ -163,9 +173,11 @@ func (r *run) work(ctx context.Context) error {
 			continue
 		}
 		r.prog.Mailbox = b.name
+		r.tell()
 		if err := b.fill(ctx); err != nil {
 			return errors.Join(err, r.halted)
 		}
+		r.opts.Done(*b.res)
 	}
 	return r.halted
 }
@@ -211,6 +223,7 @@ func (r *run) account() error {
 }
 
 func (r *run) close() {
+	r.file.Close()
 	if r.link != nil {
 		r.link.drop()
 	}
@@ -226,11 +239,17 @@ func (r *run) close() {
 	}
 }
 
-// settled tells how far the run is.
+// settled counts one message more.
 func (r *run) settled(it *item) {
 	r.prog.Messages++
 	r.prog.Octets += it.msg.Size
+	r.tell()
+}
+
+// tell tells how far the run is.
+func (r *run) tell() {
 	r.opts.Progress(r.prog)
+	r.file.Tell(r.prog.State())
 }
 
 // shape is the digest of a message in the archive. Damage is an error.

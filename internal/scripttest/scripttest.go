@@ -31,12 +31,14 @@ type Command = func(ts *testscript.TestScript, neg bool, args []string)
 //	deliver NAME MAILBOX TEXT puts a message into a mailbox of a server
 //	same NAME NAME            two servers must hold the same mail
 //	seen NAME COMMAND         waits until a server has been sent a command
-//	signal INT|TERM|HUP       sends a signal to every program in the background
+//	await FILE TEXT           waits until a file holds a text
+//	signal INT|TERM|HUP|USR1  sends a signal to every program in the background
 func Run(t *testing.T, commands map[string]Command) {
 	t.Helper()
 	all := map[string]Command{
 		"exits": exits, "flip": flip,
 		"server": startServer, "fault": addFault, "deliver": deliver, "same": same, "seen": seen, "signal": sendSignal,
+		"await": await,
 	}
 	for name, command := range commands {
 		all[name] = command
@@ -100,11 +102,13 @@ func Flip(ts *testscript.TestScript, path string, offset int64) {
 }
 
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
-	signals := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}
+	signals := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1}
 	if neg || len(args) != 1 || signals[args[0]] == nil {
-		ts.Fatalf("usage: signal INT|TERM|HUP")
+		ts.Fatalf("usage: signal INT|TERM|HUP|USR1")
 	}
 	for _, cmd := range ts.BackgroundCmds() {
-		ts.Check(cmd.Process.Signal(signals[args[0]]))
+		if err := cmd.Process.Signal(signals[args[0]]); !errors.Is(err, os.ErrProcessDone) {
+			ts.Check(err)
+		}
 	}
 }

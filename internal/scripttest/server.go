@@ -2,6 +2,9 @@ package scripttest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/pem"
+	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -32,7 +35,7 @@ func server(ts *testscript.TestScript, name string) *imaptest.Server {
 }
 
 // startServer starts an in-memory server that lives as long as the script, and sets NAME_PORT
-// (cleartext and STARTTLS), NAME_TLS_PORT and NAME_CA, the file with its certificate. Kinds: empty,
+// (cleartext and STARTTLS), NAME_TLS_PORT, NAME_CA, the file with its certificate, and NAME_PIN. Kinds: empty,
 // without mail; expired, with a certificate of last year; starttls, which takes no password in the clear.
 func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
@@ -56,6 +59,8 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	ca := ts.MkAbs(name + ".pem")
 	ts.Check(os.WriteFile(ca, s.CAPEM, 0o600))
 	ts.Setenv(name+"_CA", ca)
+	block, _ := pem.Decode(s.CAPEM)
+	ts.Setenv(name+"_PIN", fmt.Sprintf("sha256:%x", sha256.Sum256(block.Bytes)))
 	for variable, addr := range map[string]string{"_PORT": s.Addr, "_TLS_PORT": s.TLSAddr} {
 		_, port, err := net.SplitHostPort(addr)
 		ts.Check(err)
@@ -81,7 +86,7 @@ func fill(a *imaptest.Account) {
 }
 
 // addFault makes a server misbehave from now on. Kinds: signin, which refuses the password; full, which
-// has no room for another message; silent, which answers no FETCH; slow, which takes its time; refuse,
+// has no room for another message; silent, which answers no FETCH; mute, which opens no mailbox for writing; slow, which takes its time; refuse,
 // which refuses UID 1 of INBOX; none, which ends it.
 func addFault(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
@@ -98,6 +103,7 @@ func addFault(ts *testscript.TestScript, neg bool, args []string) {
 			AppendAnswer: refusal(imap.ResponseCodeOverQuota, "No room left"),
 		},
 		"silent": {Silent: map[string]int{"UID FETCH": imaptest.Always}},
+		"mute":   {Silent: map[string]int{"SELECT": imaptest.Always}},
 		"slow":   {Delay: 200 * time.Millisecond},
 		"refuse": {NoBody: map[imaptest.Key]int{{Mailbox: "INBOX", UID: 1}: imaptest.Always}},
 	}
@@ -150,4 +156,18 @@ func seen(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("no %s within %v", args[1], seenWithin)
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await FILE TEXT")
+	}
+	var data []byte
+	for end := time.Now().Add(seenWithin); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		data, _ = os.ReadFile(ts.MkAbs(args[0])) // it may come later
+		if strings.Contains(string(data), args[1]) {
+			return
+		}
+	}
+	ts.Fatalf("no %q in %s within %v, but %q", args[1], args[0], seenWithin, data)
 }

@@ -231,7 +231,7 @@ func list(t *testing.T, src *session.Source, since uint64) (string, error) {
 func TestWary(t *testing.T) {
 	src := talk(t, condstore+examine+"C: UID FETCH\nS: T3 NO not you\nS: T4 BAD what\n"+
 		examine+"S: $T NO not you\n"+examine+strings.Replace(opened, "T3", "T6", 1)+"C: UID FETCH\n"+fetched+"S: T7 OK\n"+
-		examine+"C: UID FETCH\n"+strings.Replace(opened, "T3", "T8", 1)+"S: T9 OK\n")
+		examine+"C: UID FETCH\n"+strings.Replace(opened, "T3", "T8", 1)+"S: T9 OK\nC: UID FETCH\nS: $T OK\n")
 	for i, ok := range []bool{false, false, true, true} {
 		if _, err := list(t, src, 0); (err == nil) != ok {
 			t.Errorf("time %d: %v", i+1, err)

@@ -36,6 +36,7 @@ type conn struct {
 
 	noCondStore bool // the server offers CONDSTORE and does not take it in EXAMINE
 	wary        bool // the last EXAMINE was refused: nothing is sent behind the next one unseen
+	near        bool // the server is so near that to compress costs more than it saves
 }
 
 func newConn(o Options, w *wire.Conn) *conn {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"mailark/internal/session/wire"
@@ -41,11 +43,12 @@ func dial(ctx context.Context, o Options, quickAck bool) (*conn, error) {
 	if err != nil {
 		return nil, &Error{Op: "connect", Scope: ScopeSession, Class: ClassFinal, Err: err}
 	}
-	w, err := o.connect(ctx, quickAck)
+	w, distance, err := o.connect(ctx, quickAck)
 	if err != nil {
 		return nil, err
 	}
 	c := newConn(o, w)
+	c.near = distance < farAway
 	if err := c.signIn(ctx); err != nil {
 		_ = w.Close() // the error of the sign-in is the one that matters
 		return nil, err
@@ -53,25 +56,34 @@ func dial(ctx context.Context, o Options, quickAck bool) (*conn, error) {
 	return c, nil
 }
 
-// connect makes the TCP connection and secures it.
-func (o Options) connect(ctx context.Context, quickAck bool) (*wire.Conn, error) {
+// connect makes the TCP connection and secures it. distance is the time of one round trip.
+func (o Options) connect(ctx context.Context, quickAck bool) (w *wire.Conn, distance time.Duration, err error) {
 	op := "connect to " + o.address()
-	var d net.Dialer
+	var begun atomic.Int64 // behind the look-up of the name
+	d := net.Dialer{Control: func(string, string, syscall.RawConn) error {
+		begun.Store(time.Now().UnixNano())
+		return nil
+	}}
 	dctx, cancel := context.WithTimeout(ctx, min(connectTimeout, o.Timeout))
 	defer cancel()
 	raw, err := d.DialContext(dctx, "tcp", o.address())
 	if err != nil {
-		return nil, connectError(ctx, op, err)
+		return nil, 0, connectError(ctx, op, err)
 	}
-	inner, preface, err := o.secure(ctx, raw)
+	distance = time.Duration(time.Now().UnixNano() - begun.Load())
+	tape := o.Trace.Open()
+	tape.Note("connected to %s (%v)", o.address(), raw.RemoteAddr())
+	raw = o.Pace.Conn(raw)
+	inner, preface, err := o.secure(ctx, raw, tape)
 	if err != nil {
+		tape.Note("end: %v", err)
 		_ = raw.Close() // nothing was sent that could be lost
-		return nil, err
+		return nil, 0, err
 	}
 	return wire.New(inner, raw, wire.Options{
 		Timeout: o.Timeout, Greeting: min(greetingTimeout, o.Timeout),
-		Preface: preface, QuickAck: quickAck, Log: o.Log, RawName: o.Names.rawName,
-	}), nil
+		Preface: preface, QuickAck: quickAck, Tape: tape, Log: o.Log, News: o.Shared.isNews, RawName: o.Names.rawName,
+	}), distance, nil
 }
 
 func connectError(ctx context.Context, op string, err error) error {
@@ -88,7 +100,9 @@ func connectError(ctx context.Context, op string, err error) error {
 }
 
 // secure protects the connection as o.TLS says. preface is the greeting where STARTTLS had to read it.
-func (o Options) secure(ctx context.Context, raw net.Conn) (inner net.Conn, preface []byte, err error) {
+func (o Options) secure(
+	ctx context.Context, raw net.Conn, tape *wire.Tape,
+) (inner net.Conn, preface []byte, err error) {
 	if o.TLS == TLSNone {
 		return raw, nil, nil
 	}
@@ -98,7 +112,7 @@ func (o Options) secure(ctx context.Context, raw net.Conn) (inner net.Conn, pref
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if o.TLS == TLSStartTLS {
-		if preface, err = o.startTLS(ctx, raw); err != nil {
+		if preface, err = o.startTLS(ctx, raw, tape); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -110,12 +124,13 @@ func (o Options) secure(ctx context.Context, raw net.Conn) (inner net.Conn, pref
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, nil, o.tlsError(ctx, err)
 	}
+	o.noteTLS(tc.ConnectionState(), tape)
 	return tc, preface, nil
 }
 
 // startTLS speaks the clear part of STARTTLS (RFC 9051, section 6.2.1) by itself, so that go-imap
 // starts above TLS. The greeting it returns is its own: what was told in the clear is void.
-func (o Options) startTLS(ctx context.Context, raw net.Conn) (preface []byte, err error) {
+func (o Options) startTLS(ctx context.Context, raw net.Conn, tape *wire.Tape) (preface []byte, err error) {
 	op := "STARTTLS with " + o.address()
 	br := bufio.NewReaderSize(raw, 8<<10)
 	next := func() (wire.Status, error) {
@@ -124,6 +139,7 @@ func (o Options) startTLS(ctx context.Context, raw net.Conn) (preface []byte, er
 			if err != nil {
 				return wire.Status{}, connectError(ctx, op, err)
 			}
+			tape.Heard(line)
 			if st, ok := wire.ParseStatus(line); ok {
 				return st, nil
 			}
@@ -142,7 +158,8 @@ func (o Options) startTLS(ctx context.Context, raw net.Conn) (preface []byte, er
 	case greeting.Kind != "OK":
 		return nil, refuseTLS(op, greeting, "the server calls us signed in before the connection is secure")
 	}
-	if _, err := raw.Write([]byte("S1 STARTTLS\r\n")); err != nil {
+	tape.Sent([]byte(startTLSLine))
+	if _, err := raw.Write([]byte(startTLSLine)); err != nil {
 		return nil, connectError(ctx, op, err)
 	}
 	for {
@@ -162,6 +179,8 @@ func (o Options) startTLS(ctx context.Context, raw net.Conn) (preface []byte, er
 		return []byte("* OK ready\r\n"), nil
 	}
 }
+
+const startTLSLine = "S1 STARTTLS\r\n"
 
 func refuseTLS(op string, st wire.Status, reason string) *Error {
 	return &Error{

@@ -85,7 +85,7 @@ func TestDialErrors(t *testing.T) {
 		{"no such host", session.Options{Host: "no-such-host.invalid"}, session.ErrConnect, session.ClassFinal, []string{"--host"}},
 		{"no host", session.Options{}, session.ErrConnect, session.ClassFinal, nil},
 		{"cleartext to the world", session.Options{Host: "192.0.2.1", TLS: session.TLSNone}, session.ErrTLS, session.ClassFinal, []string{"loopback"}},
-		{"unknown authority", with(implicit(s), func(o *session.Options) { o.RootCAs = "" }), session.ErrTLS, session.ClassFinal, []string{"fingerprint", "CN=localhost", "--ca-cert"}},
+		{"unknown authority", with(implicit(s), func(o *session.Options) { o.RootCAs = "" }), session.ErrTLS, session.ClassFinal, []string{"--tls-pin sha256:", "CN=localhost", "signed by itself"}},
 		{"expired", implicit(expired), session.ErrTLS, session.ClassFinal, []string{"valid from", "only"}},
 		{"other name", implicit(other), session.ErrTLS, session.ClassFinal, []string{"another name", "--host"}},
 		{"no such file", with(implicit(s), func(o *session.Options) { o.RootCAs = "/nonexistent/ca.pem" }), session.ErrTLS, session.ClassFinal, []string{"/nonexistent/ca.pem"}},

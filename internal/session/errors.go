@@ -110,6 +110,30 @@ func classify(code, text string) Class {
 	return ClassFinal
 }
 
+// isAccount reports whether a refusal says clearly that it is the account, or wants its owner to do
+// something (RFC 5530, section 3; Gmail's ALERT and WEBALERT). Many servers give words alone; those are
+// believed where the server was sent the password itself: one that keeps only hashes says the same to
+// every CRAM-MD5.
+func isAccount(method string, e *Error) bool {
+	switch e.Code {
+	case "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "CONTACTADMIN", "ALERT", "WEBALERT":
+		return true
+	}
+	if method == methodCRAM {
+		return false
+	}
+	text := strings.ToLower(e.Server)
+	for _, clear := range []string{
+		"invalid credentials", "invalid password", "wrong password", "bad password", "incorrect", "invalid user",
+		"authentication failed", "authentication failure", "login failed", "password required", "locked", "expired",
+	} {
+		if strings.Contains(text, clear) {
+			return true
+		}
+	}
+	return false
+}
+
 // wrap makes an *Error of what go-imap or the wire returned. go-imap formats its causes away, so only
 // a refusal is taken from its error; the cause of a lost connection is the wire's.
 func (c *conn) wrap(op string, scope Scope, err error) error {

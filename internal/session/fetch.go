@@ -20,6 +20,7 @@ type Meta struct {
 	InternalDate time.Time // zero if the server tells none
 	Size         int64     // RFC822.SIZE: a hint
 	NoFlags      bool      // the server told no flags, though asked twice: they are unknown
+	Estimate     bool      // Size is no more than an estimate
 }
 
 const (

@@ -3,11 +3,15 @@ package session
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"mailark/internal/session/wire"
 )
 
 // TLSMode says how the connection is protected.
@@ -22,24 +26,50 @@ const (
 
 // Options say how to reach and enter one account. Zero fields mean the default.
 type Options struct {
-	Host     string
-	Port     int // 0: 993 for implicit, else 143
-	TLS      TLSMode
-	RootCAs  string // PEM file of additional certificate authorities
-	Insecure bool   // skip certificate verification
-	User     string
-	Password func(ctx context.Context) (string, error) // asked once a dial, after the connection is secure
-	Auth     string                                    // auto, plain, login; "": auto
-	Timeout  time.Duration                             // longest silence while an answer is owed; 0: 5 minutes
-	Log      *slog.Logger                              // nil: none
-	Program  string                                    // "mailark 0.1.0", sent by ID
-	Names    *Names                                    // shared by connections to the same account; nil: the connection has its own
+	Host      string
+	Port      int // 0: 993 for implicit, else 143
+	TLS       TLSMode
+	RootCAs   string // PEM file of additional certificate authorities
+	Pins      []Pin  // the certificates that are trusted, and no others; RootCAs and Insecure are void then
+	LegacyTLS bool   // TLS 1.0 and 1.1, RSA key exchange and old ciphers will do
+	Insecure  bool   // skip certificate verification
+	User      string
+	Password  func(ctx context.Context) (string, error) // asked once a dial, after the connection is secure
+	Auth      string                                    // auto, plain, login, cram-md5; "": auto
+	AuthUser  string                                    // whose password it is (an administrator's); "": User's
+	Compress  Compress
+	Timeout   time.Duration // longest silence while an answer is owed; 0: 5 minutes
+	Shared    *Shared       // what the connections of a run share; nil: nothing
+	Trace     *Trace        // nil: none
+	Log       *slog.Logger  // nil: none
+	Program   string        // "mailark 0.1.0", sent by ID
+	Pace      *wire.Pace    // shared by all connections of a run; nil: as fast as it goes
+	Names     *Names        // shared by connections to the same account; nil: the connection has its own
 }
+
+// Compress says when COMPRESS=DEFLATE (RFC 4978) is used where the server offers it.
+type Compress string
+
+// When to compress. The empty value is CompressAuto.
+const (
+	CompressAuto Compress = "auto" // unless the server is on this machine or near
+	CompressOn   Compress = "on"
+	CompressOff  Compress = "off"
+)
+
+// Trace takes down what goes over connections; see wire.Trace.
+type Trace = wire.Trace
+
+// NewTrace returns a trace that writes whole lines to w. Its end by an error is told to failed.
+func NewTrace(w io.Writer, failed func(error)) *Trace { return wire.NewTrace(w, failed) }
 
 const (
 	defaultTimeout  = 5 * time.Minute
 	connectTimeout  = 30 * time.Second
 	greetingTimeout = time.Minute
+	// farAway is the round trip from which on a line counts as slower than a server can compress: Dovecot
+	// deflates some 15 MB/s on a core, a local network carries 100 and more.
+	farAway = 3 * time.Millisecond
 )
 
 // filled returns o with the defaults in place, or what is wrong with it.
@@ -67,10 +97,20 @@ func (o Options) filled() (Options, error) {
 		}
 	}
 	if o.Auth == "" {
-		o.Auth = "auto"
+		o.Auth = authAuto
 	}
-	if o.Auth != "auto" && o.Auth != "plain" && o.Auth != "login" {
+	if !slices.Contains([]string{authAuto, authPlain, authLogin, authCRAM}, o.Auth) {
 		return o, fmt.Errorf("unknown sign-in method %q: %w", o.Auth, ErrSignIn)
+	}
+	if o.AuthUser != "" && o.Auth != authAuto && o.Auth != authPlain {
+		return o, fmt.Errorf("only PLAIN can sign in with the password of another, not %s: %w", o.Auth, ErrSignIn)
+	}
+	switch o.Compress {
+	case "":
+		o.Compress = CompressAuto
+	case CompressAuto, CompressOn, CompressOff:
+	default:
+		return o, fmt.Errorf("when to compress: %q is none of auto, on, off: %w", o.Compress, ErrConnect)
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
@@ -82,6 +122,14 @@ func (o Options) filled() (Options, error) {
 		o.Names = NewNames()
 	}
 	return o, nil
+}
+
+// passwordOwner is whose password is asked for.
+func (o Options) passwordOwner() string {
+	if o.AuthUser != "" {
+		return o.AuthUser
+	}
+	return o.User
 }
 
 func (o Options) address() string { return net.JoinHostPort(o.Host, strconv.Itoa(o.Port)) }

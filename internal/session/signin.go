@@ -2,13 +2,12 @@ package session
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-sasl"
 )
 
 // signIn reads the greeting, signs in, and learns what the server can do.
@@ -27,7 +26,29 @@ func (c *conn) signIn(ctx context.Context) error {
 		return err
 	}
 	c.w.Forget()
+	if err := c.compress(ctx); err != nil {
+		return err
+	}
 	return c.introduce()
+}
+
+// compress asks for COMPRESS=DEFLATE (RFC 4978) where that is worth the time of both machines.
+func (c *conn) compress(ctx context.Context) error {
+	addr, ok := c.w.RemoteAddr().(*net.TCPAddr)
+	near := c.near || ok && addr.IP.IsLoopback()
+	if c.opts.Compress == CompressOff || c.opts.Compress == CompressAuto && near || !c.Has("COMPRESS=DEFLATE") {
+		return nil
+	}
+	st, err := c.w.Compress(ctx)
+	switch {
+	case err != nil:
+		return c.lost("COMPRESS", err)
+	case st.Kind != "OK":
+		c.opts.Log.Info("refused, going on without", "command", "COMPRESS", "text", st.String())
+	default:
+		c.opts.Log.Debug("the connection is compressed")
+	}
+	return nil
 }
 
 // greetingError tells a server that greets with BYE, being busy or on its way down, from one that
@@ -61,121 +82,6 @@ func (c *conn) capsBefore() (imap.CapSet, error) {
 
 func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// credentials is a name and a password that must not come out again.
-type credentials struct{ user, password string }
-
-// authenticate tries the methods that are left, one after the other, until one is accepted or the
-// server says clearly that it is the password.
-func (c *conn) authenticate(ctx context.Context) error {
-	caps, err := c.capsBefore()
-	if err != nil {
-		return err
-	}
-	methods, err := c.methods(caps)
-	if err != nil {
-		return err
-	}
-	cred := credentials{user: c.opts.User}
-	if c.opts.Password != nil {
-		if cred.password, err = c.opts.Password(ctx); err != nil {
-			return fmt.Errorf("get the password of %q: %w", c.opts.User, err)
-		}
-	}
-	c.w.Conceal(cred.forms()...)
-	for _, method := range methods {
-		if err = c.try(method, cred); err == nil {
-			return nil
-		}
-		var e *Error
-		if !errors.As(err, &e) || e.Scope == ScopeSession || e.Class == ClassWait || isCredentialCode(e.Code) {
-			break
-		}
-		c.opts.Log.Info("sign-in method refused", "method", method, "text", e.Server)
-	}
-	return signInError(err)
-}
-
-// methods lists the ways to sign in, the best first. LOGINDISABLED (RFC 9051, section 6.2.3) is heeded
-// before a password leaves this machine.
-func (c *conn) methods(caps imap.CapSet) ([]string, error) {
-	plain, login := caps.Has(imap.AuthCap("PLAIN")), !caps.Has(imap.CapLoginDisabled)
-	var methods []string
-	if c.opts.Auth == "plain" || c.opts.Auth == "auto" && plain {
-		methods = append(methods, "PLAIN")
-	}
-	if login && c.opts.Auth != "plain" {
-		methods = append(methods, "LOGIN")
-	}
-	if len(methods) == 0 {
-		reason := "the server takes no password on this connection (LOGINDISABLED)"
-		if c.opts.TLS == TLSNone {
-			reason += "; use --tls starttls or implicit"
-		}
-		return nil, &Error{
-			Op: "sign in as " + c.opts.User, Scope: ScopeSession, Class: ClassFinal,
-			Err: fmt.Errorf("%w: %s", ErrSignIn, reason),
-		}
-	}
-	return methods, nil
-}
-
-func (c *conn) try(method string, cred credentials) error {
-	op := fmt.Sprintf("sign in as %q by %s", cred.user, method)
-	var err error
-	if method == "PLAIN" {
-		err = c.cl.Authenticate(sasl.NewPlainClient("", cred.user, cred.password))
-	} else {
-		err = c.cl.Login(cred.user, cred.password).Wait()
-	}
-	// A refusal leaves the connection usable: its scope is not the session until all methods failed.
-	err = c.wrap(op, ScopeMailbox, err)
-	var e *Error
-	if errors.As(err, &e) && errors.Is(e.Err, errParse) {
-		e.Err = errParse // go-imap's words may quote ours
-	}
-	return err
-}
-
-// forms are the ways in which a command may have carried the password, and an echo bring it back: PLAIN
-// (RFC 4616), a quoted string, the bare word.
-func (cred credentials) forms() []string {
-	if cred.password == "" {
-		return nil
-	}
-	encode := base64.StdEncoding.EncodeToString
-	return []string{
-		encode([]byte("\x00" + cred.user + "\x00" + cred.password)),
-		encode([]byte(cred.password)),
-		strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(cred.password),
-		cred.password,
-	}
-}
-
-// isCredentialCode recognises the codes that say: the server understood, and it is the account
-// (RFC 5530, section 3). Another try would only bring the account nearer to its lock-out.
-func isCredentialCode(code string) bool {
-	switch code {
-	case "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED":
-		return true
-	}
-	return false
-}
-
-// signInError turns the last refusal into the verdict on the session.
-func signInError(err error) error {
-	var e *Error
-	if !errors.As(err, &e) || e.Scope == ScopeSession {
-		return err
-	}
-	e.Scope = ScopeSession
-	if e.Class == ClassWait {
-		return e
-	}
-	e.Class = ClassFinal
-	e.Err = fmt.Errorf("%w: check user name and password", ErrSignIn)
-	return e
 }
 
 // learnCaps gets the capabilities that hold after the sign-in.

@@ -2,22 +2,35 @@ package session
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
+	"syscall"
+
+	"mailark/internal/session/wire"
 )
 
-// tlsConfig demands TLS 1.2 and a certificate that the system, or o.RootCAs, trusts.
+// tlsConfig demands TLS 1.2 and a certificate that the system, or o.RootCAs, trusts, or one of o.Pins.
 func (o Options) tlsConfig() (*tls.Config, error) {
 	cfg := &tls.Config{
 		ServerName:         o.Host,
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: o.Insecure, //nolint:gosec // G402: only when the user asks for it by name
+	}
+	if o.LegacyTLS {
+		// Old servers stumble over the large hello of TLS 1.3 too.
+		cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS10, tls.VersionTLS12
+		cfg.CipherSuites = allSuites()
+	}
+	if len(o.Pins) > 0 {
+		cfg.InsecureSkipVerify, cfg.VerifyConnection = true, o.checkPins
+		return cfg, nil
 	}
 	if o.RootCAs == "" {
 		return cfg, nil
@@ -42,6 +55,28 @@ func (o Options) tlsConfig() (*tls.Config, error) {
 	return cfg, nil
 }
 
+// allSuites are the cipher suites up to TLS 1.2 that crypto/tls can speak; it chooses the order by
+// itself. Those with RSA key exchange, 3DES, RC4 or CBC with SHA-256 are off unless they are named.
+func allSuites() (ids []uint16) {
+	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		ids = append(ids, suite.ID)
+	}
+	return ids
+}
+
+// noteTLS logs what was agreed on, and warns of what is broken today.
+func (o Options) noteTLS(state tls.ConnectionState, tape *wire.Tape) {
+	version, suite := tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite)
+	tape.Note("%s, %s", version, suite)
+	weak := state.Version < tls.VersionTLS12 || slices.ContainsFunc(tls.InsecureCipherSuites(),
+		func(s *tls.CipherSuite) bool { return s.ID == state.CipherSuite })
+	if weak && o.Shared.isNews(version+suite) {
+		o.Log.Warn("the connection is only weakly protected", "version", version, "suite", suite)
+		return
+	}
+	o.Log.Debug("the connection is protected", "version", version, "suite", suite)
+}
+
 // tlsError says what is wrong with the handshake and which flag helps.
 func (o Options) tlsError(ctx context.Context, err error) error {
 	op := "TLS with " + o.address()
@@ -56,45 +91,32 @@ func (o Options) tlsError(ctx context.Context, err error) error {
 	}
 	var (
 		verify *tls.CertificateVerificationError
+		pin    *pinError
 		plain  tls.RecordHeaderError
 		alert  *net.OpError // crypto/tls reports alerts so: Op "remote error" or "local error"
 	)
 	switch {
 	case errors.As(err, &verify):
-		return final("%s", certificateAdvice(verify))
+		return o.refuseCertificate(op, untrusted(verify))
+	case errors.As(err, &pin):
+		return o.refuseCertificate(op, &CertificateError{
+			Shown: pin.shown, NotPinned: true,
+			reason: "THE SERVER'S CERTIFICATE IS NOT THE ONE PINNED: it has a new one, or somebody is in the line",
+		})
 	case errors.As(err, &plain):
 		return final("the server does not speak TLS on port %d (try --tls starttls, or another --port)", o.Port)
 	case errors.As(err, &alert) && strings.HasSuffix(alert.Op, " error"), strings.HasPrefix(err.Error(), "tls: "):
-		return final("the handshake failed (TLS 1.2 or later is needed)")
+		return final("the handshake failed%s", o.legacyAdvice())
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		err = fmt.Errorf("the server hung up in the handshake%s: %w", o.legacyAdvice(), err)
 	}
 	return connectError(ctx, op, err)
 }
 
-func certificateAdvice(v *tls.CertificateVerificationError) string {
-	if len(v.UnverifiedCertificates) == 0 {
-		return "the server showed no certificate"
+// legacyAdvice goes with a handshake that the server may be too old for.
+func (o Options) legacyAdvice() string {
+	if o.LegacyTLS {
+		return " in spite of --tls-legacy (a tunnel on this machine may manage, stunnel say: --host localhost --tls none)"
 	}
-	leaf := v.UnverifiedCertificates[0]
-	what := fmt.Sprintf("certificate %q, SHA-256 fingerprint %s", leaf.Subject.String(), fingerprint(leaf))
-	var (
-		host    x509.HostnameError
-		unknown x509.UnknownAuthorityError
-		invalid x509.CertificateInvalidError
-	)
-	switch {
-	case errors.As(v.Err, &host):
-		return what + ", is made out for another name (check --host)"
-	case errors.As(v.Err, &invalid) && invalid.Reason == x509.Expired:
-		return fmt.Sprintf("%s, is valid from %s to %s only (ask the server's keeper; check this clock)", what,
-			leaf.NotBefore.Format("2006-01-02"), leaf.NotAfter.Format("2006-01-02"))
-	case errors.As(v.Err, &unknown):
-		return what + ", is signed by nobody this system trusts (if it is the right one, give the " +
-			"authority's certificate by --ca-cert FILE)"
-	}
-	return what + ", is not trusted (--ca-cert FILE adds an authority)"
-}
-
-func fingerprint(cert *x509.Certificate) string {
-	sum := sha256.Sum256(cert.Raw)
-	return strings.ReplaceAll(fmt.Sprintf("% x", sum), " ", ":")
+	return " (an old server that speaks only TLS 1.0 or 1.1, or old ciphers? --tls-legacy allows them)"
 }

@@ -1,6 +1,9 @@
 package wire
 
-import "strings"
+import (
+	"context"
+	"log/slog"
+)
 
 // takeStatus keeps what a status response says besides the client's business. It reports whether the
 // answer was for a Call and is not to be shown to the client.
@@ -53,13 +56,17 @@ func (c *Conn) takeUntagged(st Status) {
 	switch {
 	case st.Kind == "BYE":
 		c.seen.Bye = st.String()
-		c.log.Debug("server says goodbye", "text", st.Text)
-	case st.Code == "ALERT":
-		c.seen.Alert = st.Text
-		c.log.Warn("message from the server", "text", st.Text)
+		level := slog.LevelInfo // the error of the loss shows it
+		if c.isOwedLocked("LOGOUT") {
+			level = slog.LevelDebug
+		}
+		c.log.Log(context.Background(), level, "the server says goodbye", "text", st.String())
+	case st.isAlert():
+		c.seen.Alert = st.alert()
+		c.show("message from the server", st)
 	case st.Kind == "NO" || st.Kind == "BAD":
 		c.seen.Complaint = st.String()
-		c.log.Info("the server warns", "text", st.String())
+		c.show("the server warns", st)
 	case st.Code == "PERMANENTFLAGS":
 		c.seen.PermFlags = true
 	}
@@ -73,12 +80,32 @@ func (c *Conn) takeTagged(st Status, asked command) {
 		c.seen.ReadOnly = st.Code == "READ-ONLY"
 		c.forgetNumbers()
 	}
-	if strings.EqualFold(st.Code, "ALERT") {
-		c.seen.Alert = st.Text
+	if st.isAlert() {
+		c.seen.Alert = st.alert()
 		if st.Kind == "OK" {
-			c.log.Warn("message from the server", "text", st.Text)
+			c.show("message from the server", st)
 		}
 	}
+}
+
+// show tells the user what a person on the other side wants him to know (RFC 9051, section 7.1), once
+// and not with each connection again.
+func (c *Conn) show(what string, st Status) {
+	level, words := slog.LevelWarn, st.alert()
+	if c.opts.News != nil && !c.opts.News(words) {
+		level = slog.LevelInfo
+	}
+	c.log.Log(context.Background(), level, what, "text", words)
+}
+
+// isOwedLocked reports whether a command of this name has no answer yet.
+func (c *Conn) isOwedLocked(name string) bool {
+	for _, cmd := range c.owed {
+		if cmd.name == name {
+			return true
+		}
+	}
+	return false
 }
 
 // Seen returns what the server has said so far.

@@ -74,6 +74,7 @@ func (call *Call) Ask(line []byte) (goOn bool, err error) {
 	case ended(call.goOn):
 		return true, nil
 	case ended(call.done):
+		call.c.opts.Tape.refused()
 		return false, nil
 	}
 	return false, call.c.err()

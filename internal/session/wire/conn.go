@@ -46,7 +46,11 @@ type Options struct {
 	Greeting time.Duration // longest wait for the greeting; 0: Timeout
 	Preface  []byte        // read before the first octet off the network; must be whole lines
 	QuickAck bool          // acknowledge at once while a continuation request is awaited
+	Tape     *Tape         // takes down both streams; nil: nothing
 	Log      *slog.Logger  // nil: none
+	// News reports whether words of the server are to be shown to the user; nil: always. It is called
+	// under the Conn's lock.
+	News func(words string) bool
 	// RawName gives the octets of a mailbox name that go-imap would write otherwise; ok is false for all
 	// others. It may be called from any goroutine. nil: there are none.
 	RawName func(name string) (raw string, ok bool)
@@ -68,8 +72,10 @@ type Seen struct {
 // may be called from any goroutine.
 type Conn struct {
 	opts    Options
-	inner   net.Conn // TLS or TCP
-	raw     net.Conn // TCP
+	inner   net.Conn  // TLS or TCP
+	raw     net.Conn  // TCP
+	source  io.Reader // what the server sends: the network, or what it inflates to
+	sink    io.Writer // what is sent: inner, or a compressor above it
 	log     *slog.Logger
 	lsub    atomic.Bool
 	allowed atomic.Pointer[allowance]
@@ -97,6 +103,7 @@ type Conn struct {
 	answered   string             // tag of the answer that was read last
 	calls      map[string]*Call
 	asking     *Call // awaits a continuation request
+	turning    *Call // COMPRESS, until its answer is read
 	seen       Seen
 	secrets    []string // words the server may echo
 	cause      error
@@ -138,6 +145,10 @@ func New(inner, raw net.Conn, o Options) *Conn {
 
 		progressed: time.Now(),
 	}
+	c.source, c.sink = network{c}, inner
+	if o.Tape != nil {
+		o.Tape.redact = c.Redact
+	}
 	if len(o.Preface) > 0 {
 		// A preface is whole lines and shorter than a line may be: Feed cannot refuse it.
 		_ = c.in.Feed(o.Preface, c.takeLine, c.takeLiteral)
@@ -155,7 +166,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return c.readLiteral(p[:min(int64(len(p)), n)])
 		}
 		n, err := c.receive(c.buf)
-		if ferr := c.in.Feed(c.buf[:n], c.takeLine, c.takeLiteral); ferr != nil {
+		if ferr := c.feed(c.buf[:n]); ferr != nil {
 			err = c.Fail(ferr)
 		}
 		if err != nil {
@@ -178,6 +189,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 func (c *Conn) readLiteral(p []byte) (int, error) {
 	n, err := c.receive(p)
 	c.in.Skip(n)
+	c.opts.Tape.heardLiteral(n, c.in.Literal())
 	c.progress()
 	if n > 0 {
 		c.readErr = err
@@ -190,27 +202,11 @@ func (c *Conn) readLiteral(p []byte) (int, error) {
 func (c *Conn) receive(p []byte) (int, error) {
 	c.resume()
 	defer c.pause()
-	for {
-		c.touch()
-		n, err := c.inner.Read(p)
-		switch {
-		case n > 0 || err == nil:
-			if c.opts.QuickAck {
-				c.quickAck()
-			}
-			return n, nil // an error will come again
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			cause := c.silence()
-			if cause == nil {
-				continue // the answer came, or the client spoke, while the clock ran out
-			}
-			return 0, c.Fail(cause)
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return 0, c.Fail(ErrClosedByServer)
-		default:
-			return 0, c.Fail(err)
-		}
+	n, err := c.source.Read(p)
+	if err != nil {
+		return 0, c.Fail(err)
 	}
+	return n, nil
 }
 
 // patienceLocked is the longest silence allowed at the moment; ok is false if nothing is owed.
@@ -261,12 +257,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // send writes octets in pieces, so that a slow line shows progress.
 func (c *Conn) send(p []byte) error {
+	c.opts.Tape.Sent(p)
 	for len(p) > 0 {
 		piece := p[:min(len(p), writeChunk)]
 		c.progress()
 		c.touch()
 		_ = c.inner.SetWriteDeadline(time.Now().Add(c.opts.Timeout)) // as in touch
-		if _, err := c.inner.Write(piece); err != nil {
+		if _, err := c.sink.Write(piece); err != nil {
 			return c.failWriting(err)
 		}
 		p = p[len(piece):]
@@ -294,13 +291,20 @@ func (c *Conn) failWriting(err error) error {
 // Fail ends the connection. The first cause stays; it is returned, and wrapped by every later error.
 func (c *Conn) Fail(cause error) error {
 	c.mu.Lock()
-	if !c.closed {
+	first := !c.closed
+	if first {
 		c.closed = true
 		c.cause = cause
 		close(c.lost)
 	}
 	cause = c.causeLocked()
 	c.mu.Unlock()
+	switch {
+	case first && cause == net.ErrClosed: //nolint:errorlint // causeLocked's own: closed from our side
+		c.opts.Tape.Note("closed by us")
+	case first:
+		c.opts.Tape.Note("lost: %v", cause)
+	}
 	_ = c.raw.Close() // a second close is harmless, and no error of it helps anybody
 	return cause
 }

@@ -9,6 +9,7 @@ func (c *Conn) takeLine(l []byte, start bool) {
 	if c.broken {
 		return
 	}
+	c.record(l, start)
 	if !isBounded(l, c.in.literal) {
 		_ = c.Fail(ErrStringTooLong) // what is in the buffer still passes; the next read ends it
 	}
@@ -57,6 +58,7 @@ func (c *Conn) takeRest(l []byte) {
 }
 
 func (c *Conn) takeLiteral(octets []byte) {
+	c.opts.Tape.heardLiteral(len(octets), c.in.Literal())
 	c.progress()
 	switch {
 	case c.broken || c.hidden:

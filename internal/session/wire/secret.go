@@ -45,12 +45,13 @@ func (c *Conn) Redact(text string) string {
 
 // redactStatus takes the concealed words out of the text of a status response before anybody reads it.
 // What stands in the brackets of a response code is for machines and stays (a password may well be
-// "12345", and so may a UID), unless the code itself is the password.
+// "12345", and so may a UID), unless the code itself is the password. So does what follows a "+": it is
+// for the sign-in to read, and nobody shows it.
 func (c *Conn) redactStatus(l []byte) []byte {
 	c.mu.Lock()
 	nothing := len(c.secrets) == 0
 	c.mu.Unlock()
-	if nothing || !isStatus(l) {
+	if nothing || !isStatus(l) || l[0] == '+' {
 		return l
 	}
 	line := string(bytes.TrimRight(l, "\r\n"))
@@ -66,11 +67,8 @@ func (c *Conn) redactStatus(l []byte) []byte {
 	return []byte(head + text + string(l[len(line):]))
 }
 
-// cutText splits a status response or continuation request before its text.
+// cutText splits a status response before its text.
 func cutText(line string) (head, text string) {
-	if strings.HasPrefix(line, "+") {
-		return line[:1], line[1:]
-	}
 	tag, rest, _ := strings.Cut(line, " ")
 	kind, text, ok := strings.Cut(rest, " ")
 	if !ok {

@@ -25,9 +25,22 @@ func (s Status) String() string {
 		return "[" + s.Code + "]"
 	case s.Code == "ALERT":
 		return "[ALERT] " + s.Text
+	case s.Code == "WEBALERT": // Gmail: the address is the message
+		return clean("[WEBALERT " + s.Args + "] " + s.Text)
 	}
 	return s.Text
 }
+
+// alert gives the words of an alert without its code.
+func (s Status) alert() string {
+	if s.Code == "ALERT" && s.Text != "" {
+		return s.Text
+	}
+	return s.String()
+}
+
+// isAlert reports whether the text must be shown to the user (RFC 9051, section 7.1).
+func (s Status) isAlert() bool { return s.Code == "ALERT" || s.Code == "WEBALERT" }
 
 // isStatus reports whether a line is text for people, which holds no literal whatever it ends with.
 func isStatus(l []byte) bool {
