@@ -22,14 +22,16 @@ type flags struct {
 	connections  int
 	otherSource  bool
 	believeEmpty bool
+	full         bool
 	maildir      string
 	server       cli.Section // the flags of Connection
+	limits       cli.Section // the flags of Limits
 	modes
 }
 
 func command() *cli.Command {
 	f := &flags{}
-	f.server = f.Connection.Section()
+	f.server, f.limits = f.Connection.Section(), f.Limits.Section()
 	disk := cli.NewFlags()
 	disk.StringVar(&f.maildir, "maildir", "",
 		"copy the Maildir tree `DIR` of this machine (Dovecot, Courier, mbsync, mutt …) in place of a server's mail")
@@ -38,13 +40,15 @@ func command() *cli.Command {
 		fmt.Sprintf("copy over up to `N` connections at a time, 1 to %d", exporter.MaxConnections))
 	run.Flags.BoolVar(&f.otherSource, "other-source", false,
 		"add to an archive that was begun from another host or user")
+	run.Flags.BoolVar(&f.full, "full", false,
+		"list every mailbox, also where the server's figures say that nothing has changed")
 	run.Flags.BoolVar(&f.believeEmpty, "believe-empty", false,
 		"take a mailbox that is suddenly empty for emptied, and mark its messages as gone")
 	return &cli.Command{
 		Name: "mailark-export", Args: "ARCHIVE", MaxArgs: 1, Unpiped: true,
 		About: "Copies every mailbox of an IMAP account, or of a Maildir tree, into ARCHIVE, a directory, which is made if\n" +
 			"need be. Changes nothing in the source. Run it again to go on after a stop, or to fetch what is new.",
-		Sections: []cli.Section{f.server, {Title: "In place of a server", Flags: disk}, run, f.modes.section(), f.Limits.Section()},
+		Sections: []cli.Section{f.server, {Title: "In place of a server", Flags: disk}, run, f.modes.section(), f.limits},
 		Run:      f.run,
 	}
 }
@@ -61,7 +65,8 @@ func (f *flags) options(con *cli.Console, log *slog.Logger, dir string) (exporte
 	return exporter.Options{
 		Session: session, Maildir: f.maildir, Dir: dir, Archive: archive.Options{Program: cli.Program()},
 		Include: f.Mailboxes, Exclude: f.Excludes,
-		Connections: f.connections, DryRun: f.DryRun, OtherSource: f.otherSource, BelieveEmpty: f.believeEmpty,
+		Connections: f.connections, DryRun: f.DryRun, Full: f.full,
+		OtherSource: f.otherSource, BelieveEmpty: f.believeEmpty,
 		Limits: limits, Log: log,
 	}, errors.Join(err, limitErr)
 }
@@ -77,6 +82,9 @@ func (f *flags) session(con *cli.Console, log *slog.Logger) (session.Options, er
 			idle = append(idle, "--"+flag.Name)
 		}
 	})
+	if bandwidth := f.limits.Flags.Lookup("bwlimit"); bandwidth.Changed {
+		idle = append(idle, "--"+bandwidth.Name)
+	}
 	if len(idle) > 0 {
 		return session.Options{}, &cli.UsageError{
 			Text: "--maildir reads from the disk, not from a server: it does not go with " + strings.Join(idle, ", "),

@@ -32,7 +32,8 @@ type export struct {
 	start   time.Time
 	result  *Result
 
-	watch *watch // over limits, and for those who look on
+	watch       *watch // over limits, and for those who look on
+	statusAsked bool   // LIST told the figures of the mailboxes, as far as the server has them
 
 	chosen  []source    // mailboxes to copy
 	copied  []*Mailbox  // what was done for each of them; nil: it was not begun
@@ -63,7 +64,6 @@ func newExport(options Options) *export {
 	x := &export{
 		opts:    opts,
 		watch:   &watch{show: opts.Progress},
-		dial:    dialIMAP(opts.Session),
 		crew:    newCrew(&opts),
 		catalog: new(archive.Catalog),
 		start:   opts.Now(),
@@ -71,18 +71,12 @@ func newExport(options Options) *export {
 			free: make(chan *spool.Spool, between), jobs: make(chan job, between),
 			tick: opts.tick,
 		},
-		source: archive.Source{Host: sourceHost(&opts.Session), User: opts.Session.User},
-		result: &Result{Dir: opts.Dir, DryRun: opts.DryRun, Source: archive.Source{
-			Host: opts.Session.Host, User: opts.Session.User,
-		}},
+		source: opts.source(),
+		result: &Result{Dir: opts.Dir, DryRun: opts.DryRun, Source: opts.shown()},
 	}
 	x.store.progress = x.watch.tell
 	x.link = x.newLink()
 	x.link.first, x.link.entered = true, false
-	if opts.Maildir != "" {
-		x.source = maildirSource(opts.Maildir)
-		x.result.Source = x.source
-	}
 	return x
 }
 
@@ -95,10 +89,8 @@ func (x *export) run(ctx context.Context) error {
 	if err := x.openArchive(); err != nil {
 		return err
 	}
-	if x.opts.Maildir != "" {
-		x.dial = dialMaildir(&x.opts, x.catalog)
-		x.link.dial = x.dial
-	}
+	x.dial = x.opts.dialer(x.catalog, x.opts.DryRun)
+	x.link.dial = x.dial
 	listed, err := x.listMailboxes(ctx)
 	if err != nil {
 		return err
@@ -111,6 +103,9 @@ func (x *export) run(ctx context.Context) error {
 		return err
 	}
 	if err := x.noteMailboxes(listed, chosen); err != nil {
+		return err
+	}
+	if err := x.askStatuses(ctx, chosen); err != nil {
 		return err
 	}
 	return x.copyAll(ctx, chosen)
@@ -238,6 +233,6 @@ func (x *export) logMailbox(m *Mailbox) {
 	x.opts.Done(*m)
 	f := &m.Figures
 	x.opts.Log.Info("mailbox", "name", m.Name, "listed", f.Listed, "before", f.Before, "now", f.Now, "linked", f.Linked,
-		"vanished", f.Vanished, "refused", f.Refused, "left", f.Left, "flags", f.FlagsChanged, "gone", f.Gone, "back", f.Back,
+		"vanished", f.Vanished, "refused", f.Refused, "left", f.Left, "unchanged", m.Unchanged, "flags", f.FlagsChanged, "gone", f.Gone, "back", f.Back,
 		"octets", f.Octets, "size differs", f.SizeDiffers, "failed", m.Failed, "changed", m.Changed)
 }

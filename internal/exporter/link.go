@@ -34,12 +34,13 @@ type link struct {
 // connect makes the connection if there is none. Every error ends the run.
 func (l *link) connect(ctx context.Context) error {
 	for l.src == nil {
+		l.crew.enter()
 		src, err := l.dial(ctx)
 		if err == nil {
 			l.src, l.entered, l.dials, l.turned = src, true, 0, 0
-			l.crew.entered()
 			return nil
 		}
+		l.crew.left()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -178,6 +179,12 @@ func (l *link) drop() {
 // leave forgets which mailbox is open, so that the next enter looks at it afresh.
 func (l *link) leave() { l.selected, l.mailbox = nil, "" }
 
+// nowIn notes which mailbox has been opened.
+func (l *link) nowIn(mailbox string, sel *session.Selected) {
+	l.selected, l.mailbox = sel, mailbox
+	l.opened++
+}
+
 // do runs op on a live connection, on a new one if it loses that, and later if the server asks for
 // patience. An error is a stopError, the context's, or the last one of op.
 func (l *link) do(ctx context.Context, op func(src server) error) error {
@@ -229,8 +236,7 @@ func (l *link) enter(ctx context.Context, mailbox string) (*session.Selected, er
 	err := l.do(ctx, func(src server) error {
 		sel, err := src.Examine(ctx, mailbox)
 		if err == nil {
-			l.selected, l.mailbox = sel, mailbox
-			l.opened++
+			l.nowIn(mailbox, sel)
 		}
 		return err
 	})

@@ -58,29 +58,46 @@ func (l *link) list(ctx context.Context, mailbox string) (*listing, error) {
 // listOnce lists a mailbox, and opens it if it is not open. A lost connection begins it again.
 func (l *link) listOnce(ctx context.Context, mailbox string) (*listing, error) {
 	var found *listing
-	err := l.do(ctx, func(server) error {
+	begin := func(sel *session.Selected) { found = &listing{selected: *sel, opened: l.opened} }
+	add := func(m session.Meta) error {
+		if m.UID != 0 {
+			found.messages = append(found.messages, m)
+		}
+		return tooMany(len(found.messages), &found.selected)
+	}
+	err := l.do(ctx, func(src server) error {
+		found = nil
+		if inc, ok := src.(incremental); ok && l.mailbox != mailbox {
+			l.leave()
+			return inc.ExamineMeta(ctx, mailbox, func(sel *session.Selected) {
+				l.nowIn(mailbox, sel)
+				begin(sel)
+			}, add)
+		}
 		sel, err := l.enter(ctx, mailbox)
 		if err != nil {
 			return err
 		}
-		found = &listing{selected: *sel, opened: l.opened}
-		limit := 2*int(sel.Exists) + listSlack
-		return l.src.FetchMeta(ctx, 1, func(m session.Meta) error {
-			if m.UID != 0 {
-				found.messages = append(found.messages, m)
-			}
-			if len(found.messages) > limit {
-				return &mailboxError{text: fmt.Sprintf(
-					"list: more than %d messages where the server had said %d", limit, sel.Exists)}
-			}
-			return nil
-		})
+		begin(sel)
+		return l.src.FetchMeta(ctx, 1, add)
 	})
-	if err != nil {
+	switch {
+	case err != nil && found == nil:
+		return nil, asMailboxError(ctx, "open", err)
+	case err != nil:
 		return nil, asMailboxError(ctx, "list", err)
 	}
 	found.messages = sortMessages(found.messages)
 	return found, nil
+}
+
+// tooMany is the error of a listing that has no end.
+func tooMany(n int, sel *session.Selected) error {
+	limit := 2*int(sel.Exists) + listSlack
+	if n <= limit {
+		return nil
+	}
+	return &mailboxError{text: fmt.Sprintf("list: more than %d messages where the server had said %d", limit, sel.Exists)}
 }
 
 // sortMessages sorts by UID and drops what was listed twice, keeping the first.

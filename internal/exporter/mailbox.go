@@ -157,7 +157,10 @@ func (p *pass) begin() (bool, error) {
 // look lists the mailbox; twice if it has lost most of its messages, for a server in trouble shows
 // fewer than there are. If the two looks disagree, the listing is not sound.
 func (p *pass) look(ctx context.Context) error {
-	first, err := p.lookOnce(ctx)
+	first, err := p.lookAtChanges(ctx)
+	if first == nil && err == nil {
+		first, err = p.lookOnce(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -180,6 +183,19 @@ func (p *pass) look(ctx context.Context) error {
 	second.messages = sortMessages(append(second.messages, first.messages...))
 	p.listing = second
 	return nil
+}
+
+// lookAtChanges lists what has changed since the last run. No listing and no error: it has to be listed in full.
+func (p *pass) lookAtChanges(ctx context.Context) (*listing, error) {
+	var b *base
+	err := p.store.call(func() error {
+		b = p.base(p.from.id)
+		return nil
+	})
+	if b == nil || err != nil {
+		return nil, err
+	}
+	return p.link.listChanges(ctx, p.from.Name, b)
 }
 
 func (p *pass) lookOnce(ctx context.Context) (*listing, error) {
@@ -403,7 +419,10 @@ func (p *pass) setState() error {
 	if p.result.Changed != "" {
 		return nil
 	}
-	sel := &p.listing.selected
+	sel := p.listing.selected
+	if slices.ContainsFunc(p.listing.messages, func(m session.Meta) bool { return m.NoFlags }) {
+		sel.HighestModSeq = 0 // flags that were not told may change unseen
+	}
 	err := p.store.w.SetState(p.key, archive.State{
 		Time: p.opts.Now(), Exists: sel.Exists, UIDNext: sel.UIDNext, HighestModSeq: sel.HighestModSeq,
 	})

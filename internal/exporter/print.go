@@ -69,6 +69,10 @@ func (r *Result) printHead(out *strings.Builder, total *Figures) {
 	for _, name := range r.Unlisted {
 		notes = append(notes, fmt.Sprintf("  mailbox %s is no longer on the server; its mail stays in the archive", humane.Printable(name)))
 	}
+	if same := len(r.which(func(m *Mailbox) bool { return m.Unchanged })); same > 0 {
+		notes = append(notes, fmt.Sprintf("  %s not opened, for the server's figures show that nothing has changed there (--full opens all)",
+			humane.Plural(same, "mailbox")))
+	}
 	if r.Skipped > 0 {
 		notes = append(notes, fmt.Sprintf("  %s left out by --mailbox or --exclude", humane.Plural(r.Skipped, "mailbox")))
 	}

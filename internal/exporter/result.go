@@ -68,6 +68,8 @@ func (r *Result) undo(lost []*archive.Message) {
 type Mailbox struct {
 	Name string `json:"mailbox"` // levels joined by "/"
 	Figures
+	Unchanged bool `json:"unchanged,omitempty"` // the server's figures are those of the last run; it was not opened
+
 	NewEpoch bool   `json:"new_epoch,omitempty"` // UIDVALIDITY is another than at the last run
 	Failed   string `json:"failed,omitempty"`    // why it was not, or not wholly, copied
 	Changed  string `json:"changed,omitempty"`   // why the server's answers were not believed

@@ -125,7 +125,8 @@ func (r *rig) runContext(ctx context.Context, exit int) *Result {
 func (r *rig) checkReadOnly() {
 	r.Helper()
 	harmless := []string{
-		"CAPABILITY", "ID", "STARTTLS", "LOGIN", "AUTHENTICATE", "NAMESPACE", "LIST", "LSUB", "EXAMINE", "STATUS", "UID FETCH", "NOOP", "LOGOUT",
+		"CAPABILITY", "ID", "STARTTLS", "LOGIN", "AUTHENTICATE", "NAMESPACE", "LIST", "LSUB", "EXAMINE", "UID FETCH", "UID SEARCH", "STATUS",
+		"NOOP", "LOGOUT",
 	}
 	for _, c := range r.server.Commands() {
 		if !slices.Contains(harmless, c.Name) {

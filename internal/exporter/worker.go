@@ -15,7 +15,8 @@ func (x *export) copyAll(ctx context.Context, chosen []source) error {
 	x.chosen = x.selectable(chosen)
 	x.copied, x.refused = make([]*Mailbox, len(x.chosen)), make([][]Refused, len(x.chosen))
 	x.store.at.MailboxesOf = len(x.chosen)
-	if err := x.store.during(ctx, x.work); err != nil {
+	changed := x.passOverUnchanged()
+	if err := x.store.during(ctx, func(ctx context.Context) error { return x.work(ctx, changed) }); err != nil {
 		return err
 	}
 	if n := len(x.crew.mailboxes); n > 0 {
@@ -26,12 +27,12 @@ func (x *export) copyAll(ctx context.Context, chosen []source) error {
 	return x.miscounted
 }
 
-// work has a worker for each connection do what there is to do. The first error that ends the run ends all.
-func (x *export) work(ctx context.Context) error {
+// work has a worker for each connection do what there is to do about the mailboxes. The first error that ends the run ends all.
+func (x *export) work(ctx context.Context, mailboxes []int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	dialling, over := context.WithCancel(ctx)
 	defer over()
-	x.crew.begin(len(x.chosen), over)
+	x.crew.begin(mailboxes, over)
 	for i := range x.opts.Connections {
 		l := x.link
 		if i > 0 {
