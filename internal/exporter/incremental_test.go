@@ -385,3 +385,26 @@ func TestCutIsNotUnchanged(t *testing.T) {
 	}
 	r.checkAll()
 }
+
+// TestFlagsUntold: flags that the server left out may be others than the archive has, so a count of their changes proves
+// nothing.
+func TestFlagsUntold(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		s := &scripted{boxes: boxes("INBOX")}
+		s.answer = func(_, command string) (string, string) {
+			text := show(command, 9, letters(3)...)
+			if strings.HasPrefix(command, "EXAMINE") {
+				text += "* OK [UIDNEXT 4] x\r\n* OK [HIGHESTMODSEQ 7] x\r\n"
+			}
+			if !told {
+				text = strings.Replace(text, " FLAGS ()", "", 1)
+			}
+			return text, ""
+		}
+		r := s.rig(t)
+		r.expect(0)
+		if state := r.archive().Epoch(1).State; state.UIDNext != 4 || (state.HighestModSeq == 7) != told {
+			t.Errorf("told %v: state %+v", told, state)
+		}
+	}
+}
