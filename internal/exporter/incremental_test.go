@@ -125,6 +125,11 @@ func TestChangesAlone(t *testing.T) {
 		t.Errorf("commands: %v", r.server.Commands())
 	}
 	r.checkAll()
+	r.account.SetFlags("INBOX", 8, `\Deleted`)
+	if r.run(0); r.count("UID FETCH") != 1 {
+		t.Errorf("what had left was asked for again: %v", r.server.Commands())
+	}
+	r.checkAll()
 }
 
 // TestLiesAboutChanges: whatever the server makes up, the archive ends as the server's mailbox is, at once or with
@@ -160,13 +165,20 @@ func TestLiesAboutChanges(t *testing.T) {
 			r.account.AddMessage("INBOX", imaptest.Message{UID: 40, Octets: []byte("x")})
 			r.account.Expunge("INBOX", 40)
 		},
-		"the mailbox was restored": func(r *rig, _ *imaptest.Faults) {
-			validity := r.account.Snapshot().Mailbox("INBOX").UIDValidity
-			old := r.account.Messages("INBOX")
-			r.account.RemoveMailbox("INBOX")
-			r.account.AddMailbox(imaptest.Mailbox{Name: "INBOX", UIDValidity: validity})
-			for _, m := range old[:20] {
-				r.account.AddMessage("INBOX", imaptest.Message{UID: m.UID, Octets: m.Octets, InternalDate: m.InternalDate})
+		"SEARCH shows what was": func(r *rig, f *imaptest.Faults) {
+			r.account.Expunge("INBOX", 3)
+			r.fill("INBOX", 1)
+			f.Found = func(_ string, uids []uint32) []uint32 { return append(uids[:len(uids)-1], 3) }
+		},
+		"the mailbox was restored": func(r *rig, _ *imaptest.Faults) { r.restore("INBOX", 20) },
+		"the mailbox was restored and has new mail": func(r *rig, _ *imaptest.Faults) {
+			r.restore("INBOX", 20)
+			r.account.AddMessage("INBOX", imaptest.Message{UID: 31, Octets: []byte("new")})
+		},
+		"the mailbox was restored and has new flags": func(r *rig, _ *imaptest.Faults) {
+			r.restore("INBOX", 20)
+			for i := range 20 {
+				r.account.SetFlags("INBOX", 1, fmt.Sprint("flag", i))
 			}
 		},
 		"changes are not counted any more": func(r *rig, _ *imaptest.Faults) {
@@ -211,6 +223,17 @@ func TestLiesAboutChanges(t *testing.T) {
 			r.run(0)
 			r.checkAll()
 		})
+	}
+}
+
+// restore brings a mailbox back to its first n messages as they were before they had flags.
+func (r *rig) restore(name string, n int) {
+	validity := r.account.Snapshot().Mailbox(name).UIDValidity
+	old := r.account.Messages(name)
+	r.account.RemoveMailbox(name)
+	r.account.AddMailbox(imaptest.Mailbox{Name: name, UIDValidity: validity})
+	for _, m := range old[:n] {
+		r.account.AddMessage(name, imaptest.Message{UID: m.UID, Octets: m.Octets, InternalDate: m.InternalDate})
 	}
 }
 
