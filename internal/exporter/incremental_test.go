@@ -350,6 +350,13 @@ func TestRefusedIsNotUnchanged(t *testing.T) {
 	if !slices.Contains(r.asked(), 4) {
 		t.Errorf("asked for %v", r.asked())
 	}
+	// SEARCH leaves it out, and finds in its stead what has just left.
+	r.account.Expunge("INBOX", 9)
+	r.server.SetFaults(imaptest.Faults{NoBody: times(imaptest.Always, 4), Found: func(_ string, uids []uint32) []uint32 {
+		uids[3] = 9
+		return uids
+	}})
+	r.run(3)
 	r.server.SetFaults(imaptest.Faults{})
 	r.run(0)
 	r.checkAll()
