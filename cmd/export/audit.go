@@ -17,6 +17,12 @@ import (
 // auditDir is where reports lie in an archive (archive/FORMAT.md, "The directory").
 const auditDir = "audits"
 
+// auditEvent is the line that --audit writes with --json.
+type auditEvent struct {
+	Event string `json:"event"`
+	*exporter.AuditResult
+}
+
 // runAudit compares, writes the report and prints it.
 func (f *flags) runAudit(ctx context.Context, con *cli.Console, opts exporter.Options) (int, error) {
 	bar := con.NewProgress(f.Quiet)
@@ -30,7 +36,7 @@ func (f *flags) runAudit(ctx context.Context, con *cli.Console, opts exporter.Op
 	switch {
 	case f.JSON:
 		out := cli.NewPrinter(con.Stdout)
-		out.JSON(result)
+		out.JSON(auditEvent{"audit", result})
 		err = errors.Join(err, out.Err())
 	default:
 		err = errors.Join(err, result.Print(con.Stdout))

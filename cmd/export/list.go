@@ -10,12 +10,18 @@ import (
 
 // overview is the last line that --list writes with --json, behind a line for each mailbox.
 type overview struct {
+	Event    string         `json:"event"`
 	Source   archive.Source `json:"source"`
 	Exit     int            `json:"exit"`
-	Error    string         `json:"error,omitempty"`
 	Messages int            `json:"messages"`
 	Octets   int64          `json:"octets"`
 	Skipped  int            `json:"skipped"`
+}
+
+// overviewMailbox is a line that --list writes with --json for each mailbox.
+type overviewMailbox struct {
+	Event string `json:"event"`
+	exporter.OverviewMailbox
 }
 
 // runList shows what the account holds.
@@ -32,11 +38,11 @@ func (f *flags) runList(ctx context.Context, con *cli.Console, opts exporter.Opt
 	}
 	out := cli.NewPrinter(con.Stdout)
 	for i := range result.Mailboxes {
-		out.JSON(result.Mailboxes[i])
+		out.JSON(overviewMailbox{"mailbox", result.Mailboxes[i]})
 	}
 	messages, octets := result.Total()
 	out.JSON(overview{
-		Source: result.Source, Exit: result.ExitCode(), Messages: messages, Octets: octets, Skipped: result.Skipped,
+		Event: "summary", Source: result.Source, Exit: result.ExitCode(), Messages: messages, Octets: octets, Skipped: result.Skipped,
 	})
 	return result.ExitCode(), out.Err()
 }

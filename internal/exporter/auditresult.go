@@ -94,7 +94,7 @@ type Difference struct {
 
 // AuditResult is what an audit found. It is the report, too, as JSON.
 type AuditResult struct {
-	Version   int            `json:"audit"` // of this shape: 1
+	Version   int            `json:"version"` // of this shape: 1
 	Program   string         `json:"program"`
 	Time      time.Time      `json:"time"` // when it began
 	Seconds   float64        `json:"seconds"`
@@ -237,7 +237,7 @@ func (r *AuditResult) verdict() string {
 		return fmt.Sprintf("NOT ALL THERE: the server refused %s, as listed. All else is there.", parts(
 			part{t.Refused, humane.Plural(t.Refused, "message")}, part{t.NotGiven, "the octets of " + humane.Plural(t.NotGiven, "message")},
 			part{unlooked, humane.Plural(unlooked, "mailbox")}))
-	case code == exitInterrupted:
+	case code == exitInterrupted, code == exitLimit:
 		return "NOT PROVEN: interrupted. Run the same command again; it begins anew."
 	}
 	return "NOT PROVEN: stopped by an error. Run the same command again when it is mended."
