@@ -15,7 +15,7 @@ const finalPasses = 10
 // passes is the last line that --final writes with --json, behind the summary of each pass.
 type passes struct {
 	Event  string `json:"event"`
-	Agreed bool   `json:"agreed"` // the last two passes
+	Final  bool   `json:"final"` // two passes in a row have agreed
 	Passes int    `json:"passes"`
 	Exit   int    `json:"exit"`
 }
@@ -26,9 +26,7 @@ func (f *flags) runFinal(ctx context.Context, con *cli.Console, opts exporter.Op
 	note := func(err error) { printErr = errors.Join(printErr, err) }
 	bar := con.NewRun(&f.Output)
 	opts.Progress = func(p exporter.Progress) { bar.Show(p.State()) }
-	if f.JSON && !f.Quiet {
-		opts.Done = func(m exporter.Mailbox) { con.Event(mailboxEvent{"mailbox", m}) }
-	}
+	f.follow(con, &opts)
 	result, runErr := exporter.Final(ctx, opts, finalPasses, func(n int, r *exporter.Result) {
 		bar.Close()
 		switch {
@@ -44,7 +42,7 @@ func (f *flags) runFinal(ctx context.Context, con *cli.Console, opts exporter.Op
 	code := result.ExitCode()
 	switch {
 	case f.JSON:
-		con.Event(passes{Event: "final", Agreed: result.Agreed, Passes: len(result.Passes), Exit: code})
+		con.Event(passes{Event: "final", Final: result.Agreed, Passes: len(result.Passes), Exit: code})
 		note(con.EventErr())
 	case runErr == nil || len(result.Last().Mailboxes) > 0:
 		_, err := fmt.Fprintln(con.Stdout, result.Line())

@@ -94,7 +94,7 @@ type Difference struct {
 
 // AuditResult is what an audit found. It is the report, too, as JSON.
 type AuditResult struct {
-	Version   int            `json:"version"` // of this shape: 1
+	Version   int            `json:"audit"` // of this shape: 1
 	Program   string         `json:"program"`
 	Time      time.Time      `json:"time"` // when it began
 	Seconds   float64        `json:"seconds"`

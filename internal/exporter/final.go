@@ -8,7 +8,6 @@ import (
 
 	"mailark/archive"
 	"mailark/internal/humane"
-	"mailark/internal/limit"
 )
 
 // FinalResult is what the passes of the day of the cut-over have come to.
@@ -57,17 +56,12 @@ func (f *FinalResult) leftOut() string {
 // is how many there are at most, at least 2; told is called after each, with its number from 1.
 func Final(ctx context.Context, options Options, passes int, told func(n int, r *Result)) (*FinalResult, error) {
 	options.Full = true
-	w := &watch{show: options.Progress}
-	if w.show == nil {
-		w.show = func(Progress) {}
-	}
-	ctx = w.begin(ctx, &options) // the limits are for all passes together
-	defer w.end()
-	options.Limits, options.Progress = limit.Limits{}, w.tell
+	ctx, count := options.Limits.Watch(ctx)
+	defer count.Stop()
+	options.count = count
 	f := new(FinalResult)
 	var before *picture
 	for n := 1; n <= max(passes, 2); n++ {
-		w.octets = 0 // each pass counts its own
 		result, err := Run(ctx, options)
 		f.Passes = append(f.Passes, result)
 		told(n, result)

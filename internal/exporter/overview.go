@@ -45,9 +45,8 @@ type measurer interface {
 // never nil; its Err is the error.
 func List(ctx context.Context, options Options) (*Overview, error) {
 	opts := options.withDefaults()
-	w := &watch{show: opts.Progress}
-	ctx = w.begin(ctx, &opts)
-	defer w.end()
+	ctx, end := watched(ctx, &opts)
+	defer end()
 	o := &Overview{Source: opts.shown()}
 	l := &link{
 		dial: opts.dialer(new(archive.Catalog), true), retry: opts.Retry, log: opts.Log, crew: newCrew(&opts), first: true,
