@@ -477,3 +477,21 @@ func TestAuditLimit(t *testing.T) {
 		t.Errorf("report:\n%v", res)
 	}
 }
+
+// That the server does not tell what is subscribed is a doubt only where it once did.
+func TestAuditUntold(t *testing.T) {
+	for _, subscribed := range []bool{false, true} {
+		r := newRigOn(t, imaptest.ServerOptions{NoListExtended: true})
+		r.fill("INBOX", 2)
+		r.account.AddMailbox(imaptest.Mailbox{Name: "Sent", Subscribed: subscribed})
+		r.run(0)
+		r.server.SetFaults(imaptest.Faults{Refuse: map[string]int{"LSUB": imaptest.Always}})
+		exit := 0
+		if subscribed {
+			exit = 4
+		}
+		if res := r.audit(exit, Sample{}); !strings.Contains(res.String(), "the server does not tell which mailboxes are subscribed") {
+			t.Errorf("report:\n%v", res)
+		}
+	}
+}
