@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"mailark/internal/imaptest"
+	"mailark/internal/limit"
 )
 
 // files are the SHA-256 of all files below a directory.
@@ -388,5 +389,109 @@ func TestUIDSet(t *testing.T) {
 	}
 	if got := cutSet(strings.Repeat("1", 20), 8); got != ",…" {
 		t.Errorf("cutSet: %q", got)
+	}
+}
+
+// What the archive knows to have left the server is no difference, as long as it stays away.
+func TestAuditGone(t *testing.T) {
+	r := auditRig(t)
+	old := r.account.Messages("INBOX")[3]
+	r.account.Expunge("INBOX", 4)
+	r.run(0)
+	if res := r.audit(0, all); res.Total.Gone != 1 || res.Total.Listed != 18 {
+		t.Errorf("report:\n%v", res)
+	}
+	r.account.AddMessage("INBOX", old)
+	res := r.audit(7, all)
+	if res.Total.Back != 1 || !strings.Contains(res.String(), "INBOX UID 4: gone: is there on the server, has left the server in") {
+		t.Errorf("report:\n%v", res)
+	}
+}
+
+// Where the server's figures disagree, what it does not list may be there all the same.
+func TestAuditUnsoundVanishes(t *testing.T) {
+	r := auditRig(t)
+	r.account.Expunge("INBOX", 4)
+	r.server.SetFaults(imaptest.Faults{ExistsLie: 1})
+	if res := r.audit(4, Sample{}); res.Total.Vanished != 0 {
+		t.Errorf("report:\n%v", res)
+	}
+}
+
+// A mailbox that no export could open yet is not there, though it is empty.
+func TestAuditNeverOpened(t *testing.T) {
+	r := newRig(t)
+	r.account.AddMailbox(imaptest.Mailbox{Name: "Empty"})
+	r.server.SetFaults(imaptest.Faults{Refuse: map[string]int{"EXAMINE": imaptest.Always}})
+	r.run(3)
+	r.server.SetFaults(imaptest.Faults{})
+	if res := r.audit(7, Sample{}); !strings.Contains(res.String(), "mailbox Empty: no export has opened it yet") {
+		t.Errorf("report:\n%v", res)
+	}
+}
+
+// A message that comes with other octets is asked for twice, and counted once however much differs.
+func TestAuditOtherOctets(t *testing.T) {
+	r := auditRig(t)
+	m := r.account.Messages("INBOX")[5]
+	m.Octets[50] ^= 1
+	m.InternalDate = m.InternalDate.Add(time.Hour)
+	r.account.AddMessage("INBOX", m)
+	res := r.audit(7, all)
+	asked := 0
+	for _, uid := range r.asked() {
+		asked += b2i(uid == 6)
+	}
+	if res.Total.OtherOctets != 1 || res.Total.Differing != 1 || len(res.Differences) != 2 || res.Total.Compared != 18 || asked != 3 {
+		t.Errorf("asked for %d times\n%v", asked, res) // UID 6 of the other mailbox is one of them
+	}
+}
+
+// Flags the server does not tell cannot be compared.
+func TestAuditFlagsUntold(t *testing.T) {
+	s := &scripted{boxes: boxes("INBOX", "Other")}
+	untold := false
+	s.answer = func(box, command string) (string, string) {
+		if box == "Other" {
+			return show(command, 5), ""
+		}
+		text := show(command, 9, letters(4)...)
+		if untold {
+			text = strings.ReplaceAll(text, "FLAGS () ", "")
+		}
+		return text, ""
+	}
+	r := s.rig(t)
+	r.expect(0)
+	untold = true
+	if res := r.audit(4, Sample{}); !strings.Contains(res.String(), "tells no flags for 4 messages") {
+		t.Errorf("report:\n%v", res)
+	}
+}
+
+// A limit ends an audit before its end, and then nothing is proven.
+func TestAuditLimit(t *testing.T) {
+	r := auditRig(t)
+	r.opts.Limits = limit.Limits{Transfer: 1}
+	if res := r.audit(8, all); res.Total.NotAsked == 0 {
+		t.Errorf("report:\n%v", res)
+	}
+}
+
+// That the server does not tell what is subscribed is a doubt only where it once did.
+func TestAuditUntold(t *testing.T) {
+	for _, subscribed := range []bool{false, true} {
+		r := newRigOn(t, imaptest.ServerOptions{NoListExtended: true})
+		r.fill("INBOX", 2)
+		r.account.AddMailbox(imaptest.Mailbox{Name: "Sent", Subscribed: subscribed})
+		r.run(0)
+		r.server.SetFaults(imaptest.Faults{Refuse: map[string]int{"LSUB": imaptest.Always}})
+		exit := 0
+		if subscribed {
+			exit = 4
+		}
+		if res := r.audit(exit, Sample{}); !strings.Contains(res.String(), "the server does not tell which mailboxes are subscribed") {
+			t.Errorf("report:\n%v", res)
+		}
 	}
 }
