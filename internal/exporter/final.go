@@ -56,6 +56,9 @@ func (f *FinalResult) leftOut() string {
 // is how many there are at most, at least 2; told is called after each, with its number from 1.
 func Final(ctx context.Context, options Options, passes int, told func(n int, r *Result)) (*FinalResult, error) {
 	options.Full = true
+	ctx, count := options.Limits.Watch(ctx)
+	defer count.Stop()
+	options.count = count
 	f := new(FinalResult)
 	var before *picture
 	for n := 1; n <= max(passes, 2); n++ {

@@ -72,7 +72,7 @@ func TestUnchanged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRigOn(t, c.server)
 			r.opts.Connections = 1
-			for i := range 15 {
+			for i := range 200 {
 				name := fmt.Sprintf("box %03d", i)
 				r.account.AddMailbox(imaptest.Mailbox{Name: name})
 				r.fill(name, i%3)
@@ -135,7 +135,7 @@ func TestRandomChanges(t *testing.T) {
 			for _, name := range []string{"INBOX", "a", "b", "uncounted"} {
 				r.fill(name, 12)
 			}
-			for round := range 200 {
+			for round := range 15 {
 				if rng.IntN(3) == 0 {
 					r.server.SetFaults(randomFaults(rng))
 					_, _ = Run(t.Context(), r.opts) // it may fail in many ways

@@ -13,7 +13,7 @@ func TestNoselectWithMail(t *testing.T) {
 	names, refuse := []string{"INBOX", "Work", `\Noselect|Parent`}, false
 	s := &scripted{boxes: func() []string { return names }}
 	s.answer = func(box, command string) (string, string) {
-		if refuse && box == "Work" {
+		if refuse && box == "Work" || box == "Parent" {
 			return "", "NO no such mailbox"
 		}
 		return show(command, 9, letters(2)...), ""
@@ -155,13 +155,21 @@ func TestNoValidityReopened(t *testing.T) {
 	}
 }
 
-// Of mailboxes whose names mean the same, one can be opened; the other is told of.
+// Of mailboxes whose names mean the same, each is opened by its own octets.
 func TestNamesAlike(t *testing.T) {
 	s := &scripted{boxes: boxes("INBOX", `"お知らせ"`, `"&MEp35TCJMFs-"`)}
-	s.answer = func(_, command string) (string, string) { return show(command, 9, letters(1)...), "" }
-	res := s.rig(t).expect(3)
-	if len(res.Mailboxes) != 3 || len(res.failed()) != 1 || res.Total().Now != 2 {
+	s.answer = func(box, command string) (string, string) { return show(command, 9, letters(len(box))...), "" }
+	r := s.rig(t)
+	res := r.expect(0)
+	if len(res.Mailboxes) != 3 || res.Total().Now != len("INBOX")+len("お知らせ")+len("&MEp35TCJMFs-") {
 		t.Errorf("result: %v", res)
+	}
+	for name, raw := range map[string]string{
+		"お知らせ": "&MEp35TCJMFs-", `お知らせ (written "\u304a\u77e5\u3089\u305b")`: "お知らせ",
+	} {
+		if m := r.mailbox(r.archive(), name); m.Raw != raw || len(r.archive().Current(m.ID)) != len(raw) {
+			t.Errorf("%q is %+q with %d messages", name, m.Raw, len(r.archive().Current(m.ID)))
+		}
 	}
 }
 

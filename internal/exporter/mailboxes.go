@@ -12,9 +12,9 @@ import (
 	"mailark/internal/session"
 )
 
-// listMailboxes asks for the mailboxes. A server in trouble lists fewer than there are, so an answer
+// listConfirmed asks for the mailboxes. A server in trouble lists fewer than there are, so an answer
 // that lacks many of those known, or has INBOX alone, has to be confirmed by another one.
-func (x *export) listMailboxes(ctx context.Context) ([]session.Mailbox, error) {
+func (x *export) listConfirmed(ctx context.Context) ([]session.Mailbox, error) {
 	listed, answered, err := x.listOnce(ctx)
 	if err != nil {
 		return nil, err
@@ -131,11 +131,8 @@ func (x *export) choose(listed []session.Mailbox) ([]source, error) {
 
 // fault says why a mailbox cannot be copied at all.
 func fault(m *session.Mailbox) string {
-	switch {
-	case len(m.Raw)+len(m.Name)+len(strings.Join(m.Attrs, "")) > maxName:
+	if len(m.Raw)+len(m.Name)+len(strings.Join(m.Attrs, "")) > maxName {
 		return fmt.Sprintf("its name and attributes have more than %s octets", humane.Count(maxName))
-	case m.Alike:
-		return "another mailbox has a name that means the same"
 	}
 	return ""
 }

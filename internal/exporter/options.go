@@ -28,8 +28,8 @@ type Options struct {
 
 	Limits limit.Limits // after which the run ends, with a *limit.Error
 
-	// Connections is how many connections are used at most, up to MaxConnections; 0: DefaultConnections. Further ones than the first are made when
-	// there is enough to do for them.
+	// Connections is how many connections are used at most, up to MaxConnections; 0: DefaultConnections. Further
+	// ones than the first are made when there is enough to do for them.
 	Connections int
 
 	Log      *slog.Logger     // nil: silent
@@ -38,6 +38,7 @@ type Options struct {
 	Done     func(Mailbox)    // called for each mailbox when it is through, from the same goroutine; nil: nobody is told
 	Retry    Retry
 
+	count   *limit.Count  // of a run that is part of a larger one, whose limits are watched already
 	tick    time.Duration // silence after which what has come is committed; 0: 20 s
 	enough  int64         // octets still to come that are worth a further connection; 0: 4 MiB
 	portion int64         // octets at least that are asked for at once of a mailbox several connections share; 0: 16 MiB

@@ -21,7 +21,7 @@ type server interface {
 // dialer makes a connection to the source.
 type dialer func(ctx context.Context) (server, error)
 
-// dialIMAP makes connections to an IMAP account.
+// dialIMAP makes connections to an IMAP account. They share the names of its mailboxes.
 func dialIMAP(o session.Options) dialer {
 	if ask := o.Password; ask != nil {
 		var asking sync.Mutex // several connections may be made at a time
@@ -30,6 +30,9 @@ func dialIMAP(o session.Options) dialer {
 			defer asking.Unlock()
 			return ask(ctx)
 		}
+	}
+	if o.Names == nil {
+		o.Names = session.NewNames()
 	}
 	return func(ctx context.Context) (server, error) {
 		src, err := session.DialSource(ctx, o)

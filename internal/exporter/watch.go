@@ -22,14 +22,27 @@ func (p *Progress) State() progress.State {
 type watch struct {
 	show   func(Progress)
 	count  *limit.Count
+	own    bool  // count ends with the run
 	octets int64 // counted
 	file   *progress.File
 }
 
 // begin puts the run under its limits.
 func (w *watch) begin(ctx context.Context, o *Options) context.Context {
+	if w.count = o.count; w.count != nil {
+		return ctx
+	}
+	w.own = true
 	ctx, w.count = o.Limits.Watch(ctx)
 	return ctx
+}
+
+// watched puts what is no run, but moves mail or takes its time, under the limits. end is to be called behind it.
+func watched(ctx context.Context, o *Options) (limited context.Context, end func()) {
+	w := &watch{show: o.Progress}
+	limited = w.begin(ctx, o)
+	o.Progress = w.tell
+	return limited, w.end
 }
 
 // publish lets other programs see the progress. The archive must be locked.
@@ -47,5 +60,7 @@ func (w *watch) tell(p Progress) {
 // end takes everything back. The archive must still be locked.
 func (w *watch) end() {
 	w.file.Close()
-	w.count.Stop()
+	if w.own {
+		w.count.Stop()
+	}
 }

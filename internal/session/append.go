@@ -172,7 +172,9 @@ func (t *Target) quoteMailbox(name string) string {
 		return "INBOX"
 	}
 	_, rev2 := t.caps[imap.CapIMAP4rev2]
-	if rev2 {
+	if raw, ok := t.opts.Names.rawName(name); ok {
+		name = raw
+	} else if rev2 {
 		name = strings.ReplaceAll(name, "&", "&-")
 	} else {
 		name = maildirx.EncodeUTF7(name)

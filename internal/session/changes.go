@@ -128,12 +128,12 @@ func (c *conn) ExamineChanged(
 func (c *conn) examineMeta(
 	ctx context.Context, name string, since uint64, opened func(*Selected), fn func(Meta) error,
 ) (set UIDSet, err error) {
-	r := &metaReader{c: c, fn: fn}
+	r := &metaReader{c: c, fn: fn, all: since == 0}
 	err = c.run(ctx, fmt.Sprintf("list %q", name), ScopeMailbox, func() (err error) {
 		if !c.wary {
 			f := c.takeOff(name, since)
 			f.land(opened, r)
-			if !c.shedsCondStore(f.refused) {
+			if !c.shedsCondStore(f.refused) && !c.presents(f.refused) {
 				if set, err = f.set, f.err(); err != nil {
 					return err
 				}
@@ -154,7 +154,7 @@ func (c *conn) examineMeta(
 // oneByOne lists a mailbox with a round trip for each command.
 func (c *conn) oneByOne(name string, since uint64, opened func(*Selected), r *metaReader) (set UIDSet, err error) {
 	sel, err := c.open(name, true).wait()
-	if c.shedsCondStore(err) {
+	if c.shedsCondStore(err) || c.presents(err) {
 		sel, err = c.open(name, true).wait()
 	}
 	if err != nil {

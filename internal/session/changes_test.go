@@ -44,7 +44,7 @@ func TestListStatus(t *testing.T) {
 				"S: * LIST () \"/\" INBOX\nS: * STATUS INBOX (MESSAGES 1)\n" +
 				"S: * LIST () \"/\" \"テスト\"\nS: * STATUS \"テスト\" (MESSAGES 1)\n" +
 				"S: * LIST () \"/\" &MMYwuTDI-\nS: * STATUS &MMYwuTDI- (MESSAGES 2)\nS: $T OK\n",
-			true, []string{"INBOX 1 0 0 0", "テスト (written \"\\u30c6\\u30b9\\u30c8\") unknown", "テスト unknown"},
+			true, []string{"INBOX 1 0 0 0", "テスト (written \"\\u30c6\\u30b9\\u30c8\") 1 0 0 0", "テスト 2 0 0 0"},
 		},
 		{
 			"refused", condstore + ask + "S: $T BAD Unknown STATUS item\nC: LIST \"\" \"*\" RETURN (SUBSCRIBED)\n" +
@@ -231,7 +231,7 @@ func list(t *testing.T, src *session.Source, since uint64) (string, error) {
 func TestWary(t *testing.T) {
 	src := talk(t, condstore+examine+"C: UID FETCH\nS: T3 NO not you\nS: T4 BAD what\n"+
 		examine+"S: $T NO not you\n"+examine+strings.Replace(opened, "T3", "T6", 1)+"C: UID FETCH\n"+fetched+"S: T7 OK\n"+
-		examine+"C: UID FETCH\n"+strings.Replace(opened, "T3", "T8", 1)+"S: T9 OK\n")
+		examine+"C: UID FETCH\n"+strings.Replace(opened, "T3", "T8", 1)+"S: T9 OK\nC: UID FETCH\nS: $T OK\n")
 	for i, ok := range []bool{false, false, true, true} {
 		if _, err := list(t, src, 0); (err == nil) != ok {
 			t.Errorf("time %d: %v", i+1, err)

@@ -82,7 +82,7 @@ func (o Options) connect(ctx context.Context, quickAck bool) (w *wire.Conn, dist
 	}
 	return wire.New(inner, raw, wire.Options{
 		Timeout: o.Timeout, Greeting: min(greetingTimeout, o.Timeout),
-		Preface: preface, QuickAck: quickAck, Tape: tape, Log: o.Log, News: o.Shared.isNews,
+		Preface: preface, QuickAck: quickAck, Tape: tape, Log: o.Log, News: o.Shared.isNews, RawName: o.Names.rawName,
 	}), distance, nil
 }
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
+
+	"mailark/internal/session/wire"
 )
 
 // Selected is the answer to EXAMINE or SELECT. Of STATUS it has the numbers alone.
@@ -34,7 +37,7 @@ func (c *conn) selectMailbox(ctx context.Context, name string, readOnly bool) (*
 	var sel *Selected
 	err := c.run(ctx, fmt.Sprintf("%s %q", command, name), ScopeMailbox, func() (err error) {
 		sel, err = c.open(name, readOnly).wait()
-		if c.shedsCondStore(err) {
+		if c.shedsCondStore(err) || c.presents(err) {
 			sel, err = c.open(name, readOnly).wait()
 		}
 		return err
@@ -85,10 +88,22 @@ func (c *conn) shedsCondStore(err error) bool {
 	return true
 }
 
+// presents sends ID, if it was not sent, to a server that refuses to open mailboxes without (quirk SEL-41: NetEase), and
+// reports whether it is worth to try again.
+func (c *conn) presents(err error) bool {
+	var refused *imap.Error
+	if !errors.As(err, &refused) || c.sentID != nil || !strings.Contains(strings.ToLower(refused.Text), "unsafe login") {
+		return false
+	}
+	c.sendID()
+	_, err = c.sentID.Wait()
+	return err == nil
+}
+
 func flagNames(flags []imap.Flag) []string {
 	names := make([]string, 0, len(flags))
 	for _, f := range flags {
-		names = append(names, string(f))
+		names = append(names, wire.Unalias(string(f)))
 	}
 	return names
 }

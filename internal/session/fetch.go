@@ -3,11 +3,14 @@ package session
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
+
+	"mailark/internal/session/wire"
 )
 
 // Meta is what FETCH says of a message besides its octets.
@@ -94,7 +97,7 @@ func (c *conn) FetchMetaOf(ctx context.Context, uids []uint32, fn func(Meta) err
 func everyUID() imap.UIDSet { return imap.UIDSet{{Start: 1}} }
 
 func (c *conn) fetchMeta(ctx context.Context, op string, uids imap.UIDSet, since uint64, fn func(Meta) error) error {
-	r := &metaReader{c: c, fn: fn}
+	r := &metaReader{c: c, fn: fn, all: since == 0 && uids.String() == everyUID().String()}
 	err := c.run(ctx, op, ScopeMailbox, func() error {
 		if err := c.eachMeta(uids, since, r.take); err != nil {
 			return err
@@ -110,9 +113,12 @@ type metaReader struct {
 	fn     func(Meta) error
 	failed error // of fn
 	again  []Meta
+	all    bool // everything was asked for
+	some   bool // there was an answer
 }
 
 func (r *metaReader) take(m Meta, complete bool) {
+	r.some = true
 	switch {
 	case r.failed != nil:
 	case complete:
@@ -122,8 +128,14 @@ func (r *metaReader) take(m Meta, complete bool) {
 	}
 }
 
-// finish asks for what was not complete.
+// finish asks for what was not complete, and for everything in another way if nothing came where something must be:
+// some servers do not understand "*" (quirk FETCH-63).
 func (r *metaReader) finish() error {
+	if r.all && !r.some && r.c.exists > 0 {
+		if err := r.c.eachMeta(imap.UIDSet{{Start: 1, Stop: math.MaxUint32}}, 0, r.take); err != nil {
+			return err
+		}
+	}
 	if r.failed != nil {
 		return nil
 	}
@@ -228,7 +240,7 @@ func withoutRecent(flags []imap.Flag) []string {
 	names := make([]string, 0, len(flags))
 	for _, f := range flags {
 		if !strings.EqualFold(string(f), `\Recent`) {
-			names = append(names, string(f))
+			names = append(names, wire.Unalias(string(f)))
 		}
 	}
 	return names

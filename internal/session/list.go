@@ -3,13 +3,12 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailark/internal/session/wire"
 	"mailark/maildirx"
 )
 
@@ -20,13 +19,13 @@ var errMailboxes = errors.New("the server lists more than 100000 mailboxes")
 
 // Mailbox is one LIST answer.
 type Mailbox struct {
-	Name       string // decoded, as the session's other methods take it
-	Raw        string // on the wire; if that is not UTF-8, in modified UTF-7
+	Name       string // to be shown, and as the session's other methods take it; no two are the same
+	Raw        string // the octets on the wire
 	Delim      string // "" for NIL
 	Attrs      []string
 	Subscribed bool
 	Foreign    bool // outside the personal namespace: other people's, or shared
-	Alike      bool // another mailbox decodes to the same name; Name tells them apart, but opens nothing
+	Alike      bool // another mailbox decodes to the same name; Name tells them apart
 
 	// Status is what STATUS said with the LIST (RFC 5819); nil: it is not known. UIDValidity, UIDNext and
 	// HighestModSeq are 0 where the server left them out (quirk LIST-28); the rest is not told.
@@ -129,7 +128,11 @@ func (c *conn) collect(o *imap.ListOptions) (list []listed, err error) {
 			_ = c.w.Fail(errMailboxes)
 			break
 		}
-		list = append(list, listed{data, c.canonical(data.Mailbox)})
+		raw := wire.Unalias(data.Mailbox)
+		if raw == data.Mailbox {
+			raw = c.canonical(raw)
+		}
+		list = append(list, listed{data, raw})
 	}
 	err = cmd.Close()
 	raws := c.w.Names()
@@ -143,7 +146,7 @@ func (c *conn) collect(o *imap.ListOptions) (list []listed, err error) {
 		if strings.EqualFold(raw, "INBOX") {
 			raw = "INBOX"
 		}
-		if raw != "" && utf8.ValidString(raw) {
+		if raw != "" {
 			list[i].raw = raw
 		}
 	}
@@ -185,17 +188,9 @@ func hasAttr(attrs []imap.MailboxAttr, want imap.MailboxAttr) bool {
 	})
 }
 
-// mailboxes makes Mailboxes of the LIST answers. Names that decode alike (raw UTF-8 beside modified
-// UTF-7, say) are different mailboxes: the name opens the one that is written as we write it.
+// mailboxes makes Mailboxes of the LIST answers.
 func (c *conn) mailboxes(list []listed, subscribed map[string]bool) []Mailbox {
-	raws := make(map[string]string, len(list))
-	alike := map[string]bool{}
-	for _, data := range list {
-		if raw, ok := raws[data.Mailbox]; ok && raw != data.raw {
-			alike[data.Mailbox] = true
-		}
-		raws[data.Mailbox] = data.raw
-	}
+	names := c.opts.Names.assign(list)
 	all := make([]Mailbox, 0, len(list)+1)
 	seen := make(map[string]bool, len(list))
 	for _, data := range list {
@@ -203,16 +198,14 @@ func (c *conn) mailboxes(list []listed, subscribed map[string]bool) []Mailbox {
 			continue
 		}
 		seen[data.raw] = true
+		given := names[data.raw]
 		m := Mailbox{
-			Name: data.Mailbox, Raw: data.raw, Delim: delimString(data.Delim), Foreign: !c.isPersonal(data.Mailbox),
+			Name: given.name, Raw: data.raw, Delim: delimString(data.Delim), Foreign: !c.isPersonal(given.name),
 			Subscribed: subscribed[data.Mailbox] || hasAttr(data.Attrs, imap.MailboxAttrSubscribed),
-			Alike:      alike[data.Mailbox] && data.raw != c.canonical(data.Mailbox),
+			Alike:      given.alike,
 		}
-		if data.Status != nil && !alike[data.Mailbox] { // STATUS names a mailbox by what alike names share
+		if data.Status != nil {
 			m.Status = told(data.Status)
-		}
-		if m.Alike {
-			m.Name = fmt.Sprintf("%s (written %+q)", m.Name, m.Raw)
 		}
 		for _, a := range data.Attrs {
 			m.Attrs = append(m.Attrs, string(a))

@@ -44,6 +44,7 @@ type Options struct {
 	Log       *slog.Logger  // nil: none
 	Program   string        // "mailark 0.1.0", sent by ID
 	Pace      *wire.Pace    // shared by all connections of a run; nil: as fast as it goes
+	Names     *Names        // shared by connections to the same account; nil: the connection has its own
 }
 
 // Compress says when COMPRESS=DEFLATE (RFC 4978) is used where the server offers it.
@@ -116,6 +117,9 @@ func (o Options) filled() (Options, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Names == nil {
+		o.Names = NewNames()
 	}
 	return o, nil
 }

@@ -102,14 +102,18 @@ func (c *conn) learnCaps() error {
 // done by NAMESPACE nobody waits for the answers yet: the first operation follows in the same flight.
 func (c *conn) introduce() error {
 	if c.caps.Has(imap.CapID) {
-		name, version, _ := strings.Cut(c.opts.Program, " ")
-		c.sentID = c.cl.ID(&imap.IDData{Name: name, Version: version})
+		c.sendID()
 	}
 	if c.caps.Has(imap.CapNamespace) {
 		c.sentNamespace = c.cl.Namespace()
 		return nil
 	}
 	return c.settle()
+}
+
+func (c *conn) sendID() {
+	name, version, _ := strings.Cut(c.opts.Program, " ")
+	c.sentID = c.cl.ID(&imap.IDData{Name: name, Version: version})
 }
 
 // settle takes the answers to what introduce has sent. The first operation does, behind its own answer.

@@ -10,6 +10,10 @@ import (
 func (c *Conn) takeStatus(st Status) (mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.answered = ""
+	if st.Kind == "BYE" {
+		st.Tag = "*" // FETCH-83: some put a tag there
+	}
 	switch st.Tag {
 	case "+":
 		if c.asking == nil {
@@ -34,7 +38,12 @@ func (c *Conn) takeStatus(st Status) (mine bool) {
 		return true
 	}
 	if ok {
+		c.answered = st.Tag
 		c.takeTagged(st, asked)
+	}
+	if c.asking != nil && c.asking.tag == st.Tag { // refused before the literal was sent
+		close(c.asking.done)
+		c.asking = nil
 	}
 	return false
 }
@@ -69,6 +78,7 @@ func (c *Conn) takeTagged(st Status, asked command) {
 		c.seen.CapsSent = st.Kind == "OK" && st.Code == "CAPABILITY"
 	case "SELECT", "EXAMINE":
 		c.seen.ReadOnly = st.Code == "READ-ONLY"
+		c.forgetNumbers()
 	}
 	if st.isAlert() {
 		c.seen.Alert = st.alert()
@@ -109,20 +119,4 @@ func (c *Conn) note(f func(*Seen)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f(&c.seen)
-}
-
-// onlyBodiesAsked reports whether FETCH commands are open and all of them ask for bodies.
-func (c *Conn) onlyBodiesAsked() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	bodies := false
-	for _, cmd := range c.owed {
-		if cmd.name == "FETCH" {
-			if !cmd.bodies {
-				return false
-			}
-			bodies = true
-		}
-	}
-	return bodies
 }

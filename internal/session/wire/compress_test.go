@@ -67,7 +67,7 @@ func TestCompress(t *testing.T) {
 	noise := make([]byte, 200<<10)
 	r := rand.NewChaCha8([32]byte{})
 	_, _ = r.Read(noise)
-	stream := "* 1 EXISTS\r\n* 1 FETCH (UID 1 BODY[] {204800}\r\n" + string(noise) + " FLAGS ())\r\nT1 OK done\r\n"
+	stream := "* 1 EXISTS\r\n* 1 FETCH (UID 1 BODY[] {204800}\r\n" + string(noise) + " FLAGS ())\r\n* OK done\r\n"
 	for _, size := range []int{1, 1000, 100_000} {
 		for _, early := range []string{"", "* OK [X] untagged, before\r\n"} {
 			sent := make(chan string, 1)

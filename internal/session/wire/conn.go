@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +51,9 @@ type Options struct {
 	// News reports whether words of the server are to be shown to the user; nil: always. It is called
 	// under the Conn's lock.
 	News func(words string) bool
+	// RawName gives the octets of a mailbox name that go-imap would write otherwise; ok is false for all
+	// others. It may be called from any goroutine. nil: there are none.
+	RawName func(name string) (raw string, ok bool)
 }
 
 // Seen is what the server said beside the answers the client reads.
@@ -84,6 +86,13 @@ type Conn struct {
 	queue   [][]byte // what the client is to read next; points into buf
 	readErr error
 	rules   []answerRule
+	items   []itemRule
+	numbers numbers
+	behind  behind     // of the FETCH answer that is passing
+	half    *fetchLine // held until the next line shows whether it has the rest
+	whole   []byte     // a response with mailbox names as literals, being made one line
+	hidden  bool       // the response that is passing is not for the client
+	broken  bool       // nothing the server said after a contradiction is for the client
 
 	out        Scanner
 	turn       chan struct{} // held by whoever is in the middle of a command
@@ -91,6 +100,7 @@ type Conn struct {
 
 	mu         sync.Mutex
 	owed       map[string]command // by tag
+	answered   string             // tag of the answer that was read last
 	calls      map[string]*Call
 	asking     *Call // awaits a continuation request
 	turning    *Call // COMPRESS, until its answer is read
@@ -108,6 +118,8 @@ type Conn struct {
 type command struct {
 	name   string // upper case; UID FETCH is FETCH
 	bodies bool   // FETCH of BODY.PEEK[]
+	uid    uint32 // of the only message it asks for; 0: there are several
+	want   items  // of FETCH
 }
 
 // New wraps an established connection. raw is the TCP connection below inner; it may be the same.
@@ -125,6 +137,7 @@ func New(inner, raw net.Conn, o Options) *Conn {
 		opts: o, inner: inner, raw: raw, log: o.Log,
 		buf:   make([]byte, inBuffer),
 		rules: answerRules(),
+		items: itemRules(),
 		turn:  make(chan struct{}, 1),
 		owed:  map[string]command{greetingTag: {}},
 		calls: map[string]*Call{},
@@ -149,7 +162,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if c.readErr != nil {
 			return 0, c.readErr
 		}
-		if n := c.in.Literal(); n > 0 && len(p) >= directRead {
+		if n := c.in.Literal(); n > 0 && len(p) >= directRead && !c.hidden && !c.broken && c.whole == nil {
 			return c.readLiteral(p[:min(int64(len(p)), n)])
 		}
 		n, err := c.receive(c.buf)
@@ -158,6 +171,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		}
 		if err != nil {
 			c.readErr = err
+			c.flushHalf()
 			if rest := c.in.Rest(); len(rest) > 0 {
 				c.queue = append(c.queue, rest)
 			}
@@ -177,7 +191,6 @@ func (c *Conn) readLiteral(p []byte) (int, error) {
 	c.in.Skip(n)
 	c.opts.Tape.heardLiteral(n, c.in.Literal())
 	c.progress()
-	c.takeNameLiteral(p[:n])
 	if n > 0 {
 		c.readErr = err
 		return n, nil
@@ -218,43 +231,6 @@ func (c *Conn) touch() {
 	_ = c.inner.SetReadDeadline(deadline)
 }
 
-func (c *Conn) takeLiteral(octets []byte) {
-	c.opts.Tape.heardLiteral(len(octets), c.in.Literal())
-	c.progress()
-	c.takeNameLiteral(octets)
-	c.queue = append(c.queue, octets)
-}
-
-// takeLine sees every line of the server before the client does.
-func (c *Conn) takeLine(l []byte, start bool) {
-	if !isBounded(l, c.in.literal) {
-		_ = c.Fail(ErrStringTooLong) // what is in the buffer still passes; the next read ends it
-	}
-	c.spend(l, start)
-	c.takeProgress(l, start)
-	c.takeName(l, start)
-	if !start {
-		c.opts.Tape.Heard(l)
-		c.queue = append(c.queue, l)
-		return
-	}
-	l = c.redactStatus(l)
-	c.record(l)
-	if st, ok := ParseStatus(l); ok && c.takeStatus(st) {
-		return
-	}
-	for _, rule := range c.rules {
-		if c.in.within && !rule.literals {
-			continue
-		}
-		if l = rule.fix(c, l); l == nil {
-			c.log.Debug("answer hidden from the client", "rule", rule.name)
-			return
-		}
-	}
-	c.queue = append(c.queue, l)
-}
-
 // Write implements net.Conn for the client. A line goes out when it is complete.
 func (c *Conn) Write(p []byte) (int, error) {
 	if !c.midCommand {
@@ -265,20 +241,11 @@ func (c *Conn) Write(p []byte) (int, error) {
 			return 0, c.err()
 		}
 	}
-	var out []byte
-	err := c.out.Feed(p, func(l []byte, start bool) {
-		if start {
-			if c.lsub.Load() {
-				l = listAsLSUB(l)
-			}
-			c.takeCommand(l)
-		}
-		out = append(out, l...)
-	}, func(octets []byte) { out = append(out, octets...) })
+	out, err := c.takeCommands(p)
 	if err != nil {
 		return 0, c.Fail(err)
 	}
-	if err := c.send(out); err != nil {
+	if err := out.send(c); err != nil {
 		return 0, err
 	}
 	if c.out.AtStart() {
@@ -286,26 +253,6 @@ func (c *Conn) Write(p []byte) (int, error) {
 		<-c.turn
 	}
 	return len(p), nil
-}
-
-// takeCommand notes that a command owes an answer. A line of one word is no command but a step of
-// AUTHENTICATE.
-func (c *Conn) takeCommand(l []byte) {
-	words := strings.Fields(string(l[:min(len(l), 64)]))
-	if len(words) < 2 {
-		return
-	}
-	name := strings.ToUpper(words[1])
-	if name == "UID" && len(words) > 2 {
-		name = strings.ToUpper(words[2])
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.progressed = time.Now()
-	c.owed[words[0]] = command{name, name == "FETCH" && strings.Contains(string(l), "BODY.PEEK[")}
-	if name == "SELECT" || name == "EXAMINE" {
-		c.seen.ReadOnly, c.seen.PermFlags = false, false
-	}
 }
 
 // send writes octets in pieces, so that a slow line shows progress.

@@ -57,18 +57,18 @@ func TestRules(t *testing.T) {
 		commands []string
 		stream   [2]string // from the server, to the client
 	}{
-		{"untouched", nil, same("* OK hi\r\n* 1 EXISTS\r\nT1 OK [READ-ONLY] x\r\n")},
+		{"untouched", []string{"T1 EXAMINE x\r\n"}, same("* OK hi\r\n* 1 EXISTS\r\nT1 OK [READ-ONLY] x\r\n")},
 		{"ID", nil, [2]string{"* ID (\"name\" \"x\")\r\n* id (\"a\" NIL)\r\n", "* ID NIL\r\n* ID NIL\r\n"}},
 		{"ID in a message", []string{fetch}, same("* 1 FETCH (UID 1 BODY[] {16}\r\n* ID (\"a\" \"b\")\r\n)\r\n")},
 		{"rev1 and rev2", nil, [2]string{
 			"* CAPABILITY IMAP4rev1 IMAP4rev2 IDLE\r\n* OK [CAPABILITY IMAP4REV2 IMAP4rev1] x\r\n",
-			"* CAPABILITY IMAP4rev1 NAMESPACE UIDPLUS LIST-EXTENDED SPECIAL-USE UNSELECT ENABLE LITERAL- IDLE\r\n" +
-				"* OK [CAPABILITY NAMESPACE UIDPLUS LIST-EXTENDED SPECIAL-USE UNSELECT ENABLE LITERAL- IMAP4rev1] x\r\n",
+			"* CAPABILITY IMAP4rev1 NAMESPACE UIDPLUS LIST-EXTENDED LIST-STATUS ESEARCH SPECIAL-USE UNSELECT ENABLE LITERAL- IDLE\r\n" +
+				"* OK [CAPABILITY NAMESPACE UIDPLUS LIST-EXTENDED LIST-STATUS ESEARCH SPECIAL-USE UNSELECT ENABLE LITERAL- IMAP4rev1] x\r\n",
 		}},
 		{"rev2 alone", nil, same("* CAPABILITY IMAP4rev2 IDLE\r\n")},
 		{"rev2 elsewhere", nil, same("* LIST () \"/\" \"IMAP4rev1 IMAP4rev2\"\r\n")},
 		{"LSUB", nil, [2]string{
-			"* LSUB () \".\" a\r\n* lsub () NIL {1}\r\nb\r\n", "* LIST () \".\" a\r\n* LIST () NIL {1}\r\nb\r\n",
+			"* LSUB () \".\" a\r\n* lsub () NIL {1}\r\nb\r\n", "* LIST () \".\" a\r\n* LIST () NIL \"b\"\r\n",
 		}},
 		{"flags before the body", []string{fetch}, [2]string{
 			"* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n* 1 FETCH (UID 1 BODY[] {1}\r\nx)\r\n",

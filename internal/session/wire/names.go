@@ -13,12 +13,10 @@ const maxNames = 64 << 20
 var ErrTooManyNames = errors.New("mailbox names of more than 64 MiB")
 
 // names gathers the mailbox names of LIST answers as they are on the wire: the client above decodes
-// them, and two may decode alike. Only the reader touches it.
+// them, and two may decode alike. Only the reader adds to it.
 type names struct {
 	list   []string
 	octets int
-	open   bool   // the name is a literal and still to come
-	name   []byte // what came of it
 }
 
 // GatherNames begins to gather the names of LIST and LSUB answers.
@@ -36,59 +34,17 @@ func (c *Conn) Names() []string {
 	return n.list
 }
 
-// takeName sees each line, takeNameLiteral each piece of a literal.
-func (c *Conn) takeName(l []byte, start bool) {
+func (c *Conn) gatherName(name string) {
 	n := c.gather.Load()
 	if n == nil {
 		return
 	}
-	if n.open {
-		n.open = false
-		c.addName(n, string(n.name))
-	}
-	if !start {
-		return
-	}
-	rest, ok := cutWord(l, "* LIST ")
-	if !ok {
-		if rest, ok = cutWord(l, "* LSUB "); !ok {
-			return
-		}
-	}
-	if n.name = nil; c.in.within {
-		n.open = true
-		return
-	}
-	c.addName(n, listedName(rest))
-}
-
-func (c *Conn) takeNameLiteral(octets []byte) {
-	if n := c.gather.Load(); n != nil && n.open {
-		n.name = append(n.name, octets...)
-	}
-}
-
-func (c *Conn) addName(n *names, name string) {
 	c.mu.Lock()
 	n.list = append(n.list, name)
 	c.mu.Unlock()
 	if n.octets += len(name); n.octets > maxNames {
 		_ = c.Fail(ErrTooManyNames)
 	}
-}
-
-// listedName reads the mailbox of "(attributes) delimiter mailbox" (RFC 9051, section 9,
-// mailbox-list) and returns "" for what it does not understand.
-func listedName(l []byte) string {
-	_, l, ok := bytes.Cut(l, []byte(") "))
-	if !ok {
-		return ""
-	}
-	if _, l, ok = cutString(l); !ok {
-		return ""
-	}
-	name, _, _ := cutString(bytes.TrimPrefix(l, []byte(" ")))
-	return name
 }
 
 // cutString cuts an atom or a quoted string off the front.

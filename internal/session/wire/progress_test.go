@@ -10,7 +10,7 @@ import (
 
 // TestChatter: a server that talks and talks, but not of what it was asked, is given up in the end.
 func TestChatter(t *testing.T) {
-	const patience = 20 * time.Millisecond
+	const patience = 100 * time.Millisecond
 	for name, c := range map[string]struct {
 		line string
 		lost bool
@@ -21,6 +21,7 @@ func TestChatter(t *testing.T) {
 		"a long list": {"* LIST () NIL x\r\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			enough := time.Now().Add(3 * chatter * patience)
 			conn := connect(t, Options{Timeout: patience}, func(server net.Conn) {
 				_, _ = server.Write([]byte("* OK hi\r\n"))

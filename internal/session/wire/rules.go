@@ -11,6 +11,7 @@ import (
 // line to be read by the client instead, or nil to hide it.
 type answerRule struct {
 	name     string
+	numbered bool // for responses that begin with a number; else for all others
 	literals bool // fit for a line that announces a literal
 	fix      func(c *Conn, l []byte) []byte
 }
@@ -18,12 +19,22 @@ type answerRule struct {
 // answerRules are applied to every response, in this order.
 func answerRules() []answerRule {
 	return []answerRule{
-		{"id-nil", false, hideIdentity},
-		{"one-imap-version", false, hideIMAP4rev2},
-		{"lsub-as-list", true, readLSUBAsList},
-		{"fetch-without-body", false, dropBodilessFetch},
-		{"absurd-flags", true, dropAbsurdFlags},
-		{"odd-challenge", false, normalChallenge},
+		{"number-line", true, false, repairNumberLine},
+		{"absurd-flags", true, true, dropAbsurdFlags},
+		{"stray", true, true, hideStray},
+		{"fetch", true, true, repairFetch},
+
+		{"stray", false, true, hideStray},
+		{"id-nil", false, false, hideIdentity},
+		{"response-code", false, false, repairCode},
+		{"odd-capability", false, false, repairCapability},
+		{"one-imap-version", false, false, hideIMAP4rev2},
+		{"lsub-as-list", false, true, readLSUBAsList},
+		{"list", false, false, repairList},
+		{"status", false, false, repairMailboxStatus},
+		{"flags", false, false, repairFlagsLine},
+		{"namespace", false, false, repairNamespace},
+		{"odd-challenge", false, false, normalChallenge},
 	}
 }
 
@@ -59,16 +70,6 @@ func readLSUBAsList(_ *Conn, l []byte) []byte {
 		return append([]byte("* LIST "), rest...)
 	}
 	return l
-}
-
-// dropBodilessFetch hides a FETCH line without a body while bodies alone are asked for. go-imap takes
-// the first line with a UID for the answer and loses the body that follows (Gmail and Fastmail send
-// flags at any time; other servers give one answer in two lines).
-func dropBodilessFetch(c *Conn, l []byte) []byte {
-	if !c.onlyBodiesAsked() || !isFetch(l) || bytes.Contains(bytes.ToUpper(l), []byte("BODY[")) {
-		return l
-	}
-	return nil
 }
 
 // maxString is the longest literal in octets that is taken where go-imap collects it in memory.

@@ -110,13 +110,15 @@ func (t *Tape) Heard(l []byte) {
 	}
 }
 
-// record takes down a response. A challenge of the sign-in is nobody's business.
-func (c *Conn) record(l []byte) {
-	if c.opts.Tape == nil {
+// record takes down a line of the server. A challenge of the sign-in is nobody's business.
+func (c *Conn) record(l []byte, start bool) {
+	switch {
+	case c.opts.Tape == nil:
 		return
-	}
-	if l[0] == '+' && c.isSigningIn() {
+	case start && l[0] == '+' && c.isSigningIn():
 		l = []byte("+ " + hidden)
+	case start:
+		l = c.redactStatus(l)
 	}
 	c.opts.Tape.Heard(l)
 }
