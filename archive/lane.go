@@ -130,7 +130,7 @@ func writeMember(w io.Writer, m member) (int64, error) {
 	if m.body == nil {
 		return size, nil
 	}
-	n, err := io.Copy(w, m.body.Open())
+	n, err := m.body.WriteTo(w)
 	if err != nil {
 		return size, fmt.Errorf("write tar content: %w", err)
 	}

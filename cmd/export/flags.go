@@ -25,12 +25,13 @@ type flags struct {
 	full         bool
 	maildir      string
 	server       cli.Section // the flags of Connection
+	limits       cli.Section // the flags of Limits
 	modes
 }
 
 func command() *cli.Command {
 	f := &flags{}
-	f.server = f.Connection.Section()
+	f.server, f.limits = f.Connection.Section(), f.Limits.Section()
 	disk := cli.NewFlags()
 	disk.StringVar(&f.maildir, "maildir", "",
 		"copy the Maildir tree `DIR` of this machine (Dovecot, Courier, mbsync, mutt …) in place of a server's mail")
@@ -47,7 +48,7 @@ func command() *cli.Command {
 		Name: "mailark-export", Args: "ARCHIVE", MaxArgs: 1, Unpiped: true,
 		About: "Copies every mailbox of an IMAP account, or of a Maildir tree, into ARCHIVE, a directory, which is made if\n" +
 			"need be. Changes nothing in the source. Run it again to go on after a stop, or to fetch what is new.",
-		Sections: []cli.Section{f.server, {Title: "In place of a server", Flags: disk}, run, f.modes.section(), f.Limits.Section()},
+		Sections: []cli.Section{f.server, {Title: "In place of a server", Flags: disk}, run, f.modes.section(), f.limits},
 		Run:      f.run,
 	}
 }
@@ -81,6 +82,9 @@ func (f *flags) session(con *cli.Console, log *slog.Logger) (session.Options, er
 			idle = append(idle, "--"+flag.Name)
 		}
 	})
+	if bandwidth := f.limits.Flags.Lookup("bwlimit"); bandwidth.Changed {
+		idle = append(idle, "--"+bandwidth.Name)
+	}
 	if len(idle) > 0 {
 		return session.Options{}, &cli.UsageError{
 			Text: "--maildir reads from the disk, not from a server: it does not go with " + strings.Join(idle, ", "),

@@ -53,11 +53,11 @@ func Audit(ctx context.Context, options Options, sample Sample) (*AuditResult, e
 	}
 	a := &audit{
 		opts: opts, sample: sample,
-		link: &link{dial: dialIMAP(opts.Session), retry: opts.Retry, log: opts.Log, crew: newCrew(&opts), first: true},
+		link: &link{retry: opts.Retry, log: opts.Log, crew: newCrew(&opts), first: true},
 		rng:  rand.New(rand.NewPCG(sample.Seed, 0)),
 		result: &AuditResult{
 			Version: 1, Program: opts.Session.Program, Time: opts.Now().UTC(), Dir: opts.Dir, SampleAll: sample.All,
-			Source: archive.Source{Host: opts.Session.Host, User: opts.Session.User},
+			Source: opts.shown(),
 			// For programs an empty list is easier than none.
 			Mailboxes: []*AuditedMailbox{}, Unlisted: []string{}, Differences: []Difference{},
 			Refused: []Refused{}, NotGiven: []Refused{},
@@ -119,13 +119,14 @@ func (a *audit) open() error {
 	}
 	info := a.reader.Info()
 	a.result.ID = info.ID
-	x := &export{opts: a.opts, source: archive.Source{Host: sourceHost(&a.opts.Session), User: a.opts.Session.User}}
+	x := &export{opts: a.opts, source: a.opts.source()}
 	if !a.opts.OtherSource && !x.isSource(info.Source) {
 		return &SourceError{Archive: info.Source, Asked: x.source}
 	}
 	if err := a.reader.Damage(); err != nil {
 		a.result.Differs = append(a.result.Differs, fmt.Sprintf("the archive is damaged: %v; mailark verify tells more", err))
 	}
+	a.link.dial = a.opts.dialer(&a.reader.Catalog, true)
 	a.known = make(map[string]*archive.Mailbox)
 	for _, m := range a.reader.Mailboxes() {
 		a.known[m.Raw] = m

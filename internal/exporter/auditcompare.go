@@ -91,7 +91,7 @@ func (c *comparison) message(msg *archive.Message, meta *session.Meta) {
 	case on.Format("-0700") != in.Format("-0700"):
 		f.ZoneDiffers++
 	}
-	f.SizeDiffers += b2i(meta.Size != msg.Size)
+	f.SizeDiffers += b2i(meta.Size != msg.Size && !meta.Estimate)
 	if len(c.differences) > before {
 		f.Differing++
 		c.differing = append(c.differing, meta.UID)

@@ -20,7 +20,7 @@ type crew struct {
 	mailboxes []int         // not begun, in the order in which they will be
 	copying   int           // mailboxes begun and not ended
 	transfers []*transfer
-	live      int             // connections that are made
+	live      int             // connections that are made or being made
 	waiters   []chan struct{} // links in the middle of a mailbox that wait for a connection to end
 	leaving   int             // workers that are about to end theirs for them
 	allowed   int             // connections the server allows; 0: it has not refused one
@@ -139,14 +139,14 @@ func (c *crew) add(t *transfer) {
 	c.ring()
 }
 
-// entered notes that a connection was made.
-func (c *crew) entered() {
+// enter notes that a connection is being made.
+func (c *crew) enter() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live++
 }
 
-// left notes that a connection has ended, so that there may be room for another.
+// left notes that a connection has ended or was not made, so that there may be room for another.
 func (c *crew) left() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

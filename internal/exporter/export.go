@@ -64,7 +64,6 @@ func newExport(options Options) *export {
 	x := &export{
 		opts:    opts,
 		watch:   &watch{show: opts.Progress},
-		dial:    dialIMAP(opts.Session),
 		crew:    newCrew(&opts),
 		catalog: new(archive.Catalog),
 		start:   opts.Now(),
@@ -72,18 +71,12 @@ func newExport(options Options) *export {
 			free: make(chan *spool.Spool, between), jobs: make(chan job, between),
 			tick: opts.tick,
 		},
-		source: archive.Source{Host: sourceHost(&opts.Session), User: opts.Session.User},
-		result: &Result{Dir: opts.Dir, DryRun: opts.DryRun, Source: archive.Source{
-			Host: opts.Session.Host, User: opts.Session.User,
-		}},
+		source: opts.source(),
+		result: &Result{Dir: opts.Dir, DryRun: opts.DryRun, Source: opts.shown()},
 	}
 	x.store.progress = x.watch.tell
 	x.link = x.newLink()
 	x.link.first, x.link.entered = true, false
-	if opts.Maildir != "" {
-		x.source = maildirSource(opts.Maildir)
-		x.result.Source = x.source
-	}
 	return x
 }
 
@@ -96,10 +89,8 @@ func (x *export) run(ctx context.Context) error {
 	if err := x.openArchive(); err != nil {
 		return err
 	}
-	if x.opts.Maildir != "" {
-		x.dial = dialMaildir(&x.opts, x.catalog)
-		x.link.dial = x.dial
-	}
+	x.dial = x.opts.dialer(x.catalog, x.opts.DryRun)
+	x.link.dial = x.dial
 	listed, err := x.listMailboxes(ctx)
 	if err != nil {
 		return err

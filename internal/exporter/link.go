@@ -34,12 +34,13 @@ type link struct {
 // connect makes the connection if there is none. Every error ends the run.
 func (l *link) connect(ctx context.Context) error {
 	for l.src == nil {
+		l.crew.enter()
 		src, err := l.dial(ctx)
 		if err == nil {
 			l.src, l.entered, l.dials, l.turned = src, true, 0, 0
-			l.crew.entered()
 			return nil
 		}
+		l.crew.left()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

@@ -15,35 +15,38 @@ const maildirHost = "maildir"
 // uidsDir is the directory in an archive that keeps the UIDs given to messages of a Maildir tree.
 const uidsDir = "uids"
 
-// maildirSource names a Maildir tree in the archive.
-func maildirSource(dir string) archive.Source {
-	path, err := filepath.Abs(dir)
+// source names where mail is read, as the archive does.
+func (o *Options) source() archive.Source {
+	if o.Maildir == "" {
+		return archive.Source{Host: sourceHost(&o.Session), User: o.Session.User}
+	}
+	path, err := filepath.Abs(o.Maildir)
 	if err != nil {
-		path = filepath.Clean(dir)
+		path = filepath.Clean(o.Maildir)
 	}
 	return archive.Source{Host: maildirHost, User: path}
 }
 
-// dialMaildir opens a Maildir tree as often as asked. The catalog is only looked at now.
-func dialMaildir(o *Options, catalog *archive.Catalog) dialer {
-	type state struct{ validity, highest uint32 }
-	known := make(map[string]state)
-	for _, m := range catalog.Mailboxes() {
-		epoch := catalog.Epoch(m.ID)
-		if epoch == nil {
-			continue
-		}
-		s := state{validity: epoch.UIDValidity}
-		for msg := range catalog.Messages(m.ID) {
-			if msg.Epoch == epoch.N {
-				s.highest = max(s.highest, msg.UID)
-			}
-		}
-		known[m.Raw] = s
+// shown names where mail is read, as people do.
+func (o *Options) shown() archive.Source {
+	if o.Maildir == "" {
+		return archive.Source{Host: o.Session.Host, User: o.Session.User}
+	}
+	return o.source()
+}
+
+// dialer makes connections to where mail is read. The catalog is looked at now and not later. readOnly: the archive is
+// not written.
+func (o *Options) dialer(catalog *archive.Catalog, readOnly bool) dialer {
+	if o.Maildir == "" {
+		return dialIMAP(o.Session)
+	}
+	state := ""
+	if o.Dir != "" {
+		state = filepath.Join(o.Dir, uidsDir)
 	}
 	tree := maildirsource.New(maildirsource.Options{
-		Dir: o.Maildir, State: filepath.Join(o.Dir, uidsDir), ReadOnly: o.DryRun, Log: o.Log, Now: o.Now,
-		Known: func(raw string) (uidValidity, highest uint32) { return known[raw].validity, known[raw].highest },
+		Dir: o.Maildir, State: state, ReadOnly: readOnly, Known: highestUIDs(catalog), Log: o.Log, Now: o.Now,
 	})
 	return func(ctx context.Context) (server, error) {
 		src, err := tree.Connect(ctx)
@@ -52,4 +55,23 @@ func dialMaildir(o *Options, catalog *archive.Catalog) dialer {
 		}
 		return src, nil
 	}
+}
+
+// highestUIDs tells, by a mailbox's raw name, UIDVALIDITY and the highest UID of its newest epoch in the catalog.
+func highestUIDs(catalog *archive.Catalog) func(raw string) (uidValidity, highest uint32) {
+	known := make(map[string][2]uint32)
+	for _, m := range catalog.Mailboxes() {
+		epoch := catalog.Epoch(m.ID)
+		if epoch == nil {
+			continue
+		}
+		highest := uint32(0)
+		for msg := range catalog.Messages(m.ID) {
+			if msg.Epoch == epoch.N {
+				highest = max(highest, msg.UID)
+			}
+		}
+		known[m.Raw] = [2]uint32{epoch.UIDValidity, highest}
+	}
+	return func(raw string) (uidValidity, highest uint32) { return known[raw][0], known[raw][1] }
 }

@@ -28,8 +28,8 @@ type Options struct {
 
 	Limits limit.Limits // after which the run ends, with a *limit.Error
 
-	// Connections is how many connections are used at most, up to MaxConnections; 0: DefaultConnections. Further ones than the first are made when
-	// there is enough to do for them.
+	// Connections is how many connections are used at most, up to MaxConnections; 0: DefaultConnections. Further
+	// ones than the first are made when there is enough to do for them.
 	Connections int
 
 	Log      *slog.Logger     // nil: silent

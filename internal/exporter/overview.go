@@ -47,8 +47,8 @@ func List(ctx context.Context, options Options) (*Overview, error) {
 	opts := options.withDefaults()
 	ctx, end := watched(ctx, &opts)
 	defer end()
-	o := &Overview{Source: archive.Source{Host: opts.Session.Host, User: opts.Session.User}}
-	l := &link{dial: dialIMAP(opts.Session), retry: opts.Retry, log: opts.Log, crew: newCrew(&opts), first: true}
+	o := &Overview{Source: opts.shown()}
+	l := &link{dial: opts.dialer(new(archive.Catalog), true), retry: opts.Retry, log: opts.Log, crew: newCrew(&opts), first: true}
 	defer l.drop()
 	o.Err = o.fill(ctx, l, &opts)
 	return o, o.Err

@@ -21,6 +21,8 @@ type Key struct {
 type Faults struct {
 	Greeting int         // BYE "Too many connections" in place of the greeting
 	SignIn   *imap.Error // in place of every answer to a right password
+	Most     int         // connections at a time; one more is greeted with BYE, or signed in with Crowded; 0: any number
+	Crowded  *imap.Error // in place of the answer to a right password when there are Most connections
 
 	CloseAfter int64 // the connection ends after this many octets sent by the server; 0: never
 	CloseTimes int   // … on so many connections
@@ -113,10 +115,34 @@ func (s *Server) takeCommand(pick func(*Faults) map[string]int, name string) boo
 	return true
 }
 
-func (s *Server) takeGreeting() (words string, ok bool) {
+// enter decides about a new connection: false if it is to be greeted with BYE and these words.
+func (s *Server) enter() (words string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return "Too many connections from your address", s.take(&s.faults.Greeting)
+	crowded := s.faults.Most > 0 && s.faults.Crowded == nil && s.open >= s.faults.Most
+	if s.take(&s.faults.Greeting) || crowded {
+		return "Too many connections from your address", false
+	}
+	s.open++
+	s.peak = max(s.peak, s.open)
+	return "", true
+}
+
+// leave notes that a connection has ended.
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+}
+
+// signIn is the answer to a right password, nil for OK.
+func (s *Server) signIn() *imap.Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := &s.faults; f.SignIn == nil && f.Most > 0 && s.open > f.Most {
+		return f.Crowded
+	}
+	return s.faults.SignIn
 }
 
 // closeAfter is the number of octets a new connection may carry, 0 for no limit.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailark/internal/session/wire"
@@ -27,6 +28,8 @@ type peer struct {
 	sasl  bool // the next lines belong to AUTHENTICATE
 	mute  bool // nothing is answered any more
 	skip  bool // the command being read was answered already
+
+	entered atomic.Bool // it counts among the open ones
 
 	appendFault AppendFault
 	cond        condStore
@@ -271,7 +274,7 @@ func (p *peer) send(b []byte) (int, error) {
 	if p.left >= 0 && int64(len(b)) >= p.left {
 		n, err := p.Conn.Write(b[:p.left])
 		p.left = 0
-		_ = p.raw.Close() // the fault itself
+		_ = p.Close() // the fault itself
 		if err == nil {
 			err = net.ErrClosed
 		}
@@ -285,6 +288,9 @@ func (p *peer) send(b []byte) (int, error) {
 
 // Close implements net.Conn, also for other goroutines: STARTTLS never changes raw.
 func (p *peer) Close() error {
+	if p.entered.CompareAndSwap(true, false) {
+		p.server.leave() // not when imapserver is through with it: it may hang behind a fault
+	}
 	return p.raw.Close()
 }
 

@@ -60,6 +60,8 @@ type Server struct {
 	faults   Faults
 	commands []Command
 	conns    int
+	open     int // connections at this moment, and at most
+	peak     int
 	appends  int
 }
 
@@ -154,6 +156,13 @@ func (s *Server) Connections() int {
 	return s.conns
 }
 
+// Peak is the largest number of connections there were at a time.
+func (s *Server) Peak() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peak
+}
+
 func (s *Server) caps() imap.CapSet {
 	caps := imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapChildren: {}}
 	for _, c := range []struct {
@@ -200,9 +209,10 @@ func (s *Server) newSession(c *imapserver.Conn) (imapserver.Session, *imapserver
 	if !ok {
 		return nil, nil, fmt.Errorf("strange connection %T", c.NetConn())
 	}
-	if words, ok := s.takeGreeting(); ok {
+	if words, ok := s.enter(); !ok {
 		return nil, nil, &imap.Error{Type: imap.StatusResponseTypeBye, Text: words}
 	}
+	p.entered.Store(true)
 	base := &session{server: s, peer: p}
 	if s.opts.AppendLimit > 0 {
 		return &limitedSession{base}, nil, nil

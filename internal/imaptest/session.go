@@ -43,7 +43,7 @@ func (s *session) Login(user, password string) error {
 	if want, ok := s.server.opts.Users[user]; !ok || want != password {
 		return imapserver.ErrAuthFailed
 	}
-	if refused := s.server.current().SignIn; refused != nil {
+	if refused := s.server.signIn(); refused != nil {
 		return refused
 	}
 	s.account = s.server.accounts[user]

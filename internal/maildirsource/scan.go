@@ -115,7 +115,7 @@ func scanOnce(ctx context.Context, dir *os.Root, has map[string]bool, log *slog.
 				return errTooManyMessages
 			}
 			m := message{file: e.Name(), isNew: sub == newDir}
-			info, err := dir.Lstat(m.path())
+			info, err := e.Info()
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				steady = false

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"slices"
 	"time"
@@ -20,12 +19,11 @@ type Source struct {
 	tree *Tree
 	root *os.Root
 
-	box      *box // the mailbox that is open
-	dir      *os.Root
-	messages []message // by UID
-	keywords *keywords
-	names    map[string]string // paths by base, of the last look; nil: not looked yet
-	opener   opener
+	box       *box // the mailbox that is open
+	dir       *os.Root
+	*snapshot                   // of it; empty: none is open
+	names     map[string]string // paths by base, of the last look; nil: not looked yet
+	opener    opener
 }
 
 // List lists the mailboxes. No roles are known: a tree has none.
@@ -63,18 +61,14 @@ func (s *Source) examine(ctx context.Context, name string) (*session.Selected, e
 	if err != nil {
 		return nil, err
 	}
-	s.box, s.dir = b, dir
-	if s.messages, err = scan(ctx, dir, b.has, s.tree.opts.Log); err != nil {
-		return nil, err
-	}
-	validity, next, err := s.tree.number(dir, b, s.messages)
+	snap, err := s.tree.enter(ctx, b, dir)
 	if err != nil {
+		_ = dir.Close() // was only read
 		return nil, err
 	}
-	slices.SortFunc(s.messages, func(a, b message) int { return cmp.Compare(a.uid, b.uid) })
-	s.keywords = readKeywords(dir, s.tree.opts.Log)
+	s.box, s.dir, s.snapshot = b, dir, snap
 	return &session.Selected{
-		Exists: uint32(min(len(s.messages), math.MaxUint32)), UIDValidity: validity, UIDNext: next, ReadOnly: true,
+		Exists: uint32(min(len(snap.messages), maxMessages)), UIDValidity: snap.validity, UIDNext: snap.next, ReadOnly: true,
 	}, nil
 }
 
@@ -82,8 +76,9 @@ func (s *Source) examine(ctx context.Context, name string) (*session.Selected, e
 func (s *Source) leave() {
 	if s.dir != nil {
 		_ = s.dir.Close() // was only read
+		s.box.leave()
 	}
-	s.box, s.dir, s.messages, s.keywords, s.names = nil, nil, nil, nil, nil
+	s.box, s.dir, s.snapshot, s.names = nil, nil, &snapshot{}, nil
 }
 
 // FetchMeta calls fn for every message of the open mailbox with UID >= from, by UID. An error of fn ends the calls and

@@ -64,7 +64,7 @@ func (t *Tree) Connect(ctx context.Context) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open Maildir: %w: %w", ErrNoMaildir, err)
 	}
-	return &Source{tree: t, root: root}, nil
+	return &Source{tree: t, root: root, snapshot: &snapshot{}}, nil
 }
 
 // list walks the tree and remembers what was found.

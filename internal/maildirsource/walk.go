@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"mailark/maildirx"
 )
@@ -45,6 +46,10 @@ type box struct {
 	raw        string
 	delim      string
 	subscribed bool
+
+	mu     sync.Mutex // of what follows
+	users  int        // sources that have it open
+	shared *snapshot  // of the last look, while somebody has it open
 }
 
 // walker finds mailboxes, whatever the layout. A directory that has cur, or new and tmp, is a mailbox. A directory

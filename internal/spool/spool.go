@@ -13,6 +13,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -57,6 +58,48 @@ func (s *Spool) Write(p []byte) (int, error) {
 	s.hash.Write(p)
 	s.size += int64(len(p))
 	return len(p), nil
+}
+
+// readRoom is how much is read at once: much enough that a whole piece comes straight from the network.
+const readRoom = 64 << 10
+
+// ReadFrom adds what r gives until its end, without a buffer in between. Its error is r's, or the one that broke the spool (Err).
+func (s *Spool) ReadFrom(r io.Reader) (n int64, err error) {
+	for {
+		if s.err != nil {
+			return n, s.err
+		}
+		if s.file != nil || len(s.buf)+readRoom > MemoryLimit {
+			// The octets that may not stay in memory need one.
+			m, err := io.CopyBuffer(writerOnly{s}, r, make([]byte, readRoom))
+			return n + m, err
+		}
+		s.grow()
+		s.buf = slices.Grow(s.buf, readRoom)
+		m, err := r.Read(s.buf[len(s.buf) : len(s.buf)+readRoom])
+		s.hash.Write(s.buf[len(s.buf) : len(s.buf)+m])
+		s.buf = s.buf[:len(s.buf)+m]
+		s.size += int64(m)
+		n += int64(m)
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// writerOnly hides ReadFrom.
+type writerOnly struct{ io.Writer }
+
+// WriteTo gives w all octets from the first, as Open does, without a buffer in between where they are in memory.
+func (s *Spool) WriteTo(w io.Writer) (int64, error) {
+	if s.file != nil {
+		return io.Copy(w, s.Open())
+	}
+	n, err := w.Write(s.buf)
+	return int64(n), err
 }
 
 // grow takes a buffer that an earlier message has used, if there is one.
