@@ -19,6 +19,7 @@ type source struct {
 	id   uint32 // in the archive; 0 if it is not there (dry run, or at fault)
 
 	fault string // why it cannot be copied at all
+	ahead *int   // messages that STATUS promises, until it is listed; nil: nothing is foreseen
 }
 
 // pass is one attempt to copy one mailbox under one UIDVALIDITY.
@@ -68,6 +69,7 @@ func (x *export) copyMailbox(ctx context.Context, l *link, i int) error {
 		for _, w := range p.refused {
 			x.refused[i] = append(x.refused[i], Refused{p.result.Name, w.UID, w.text})
 		}
+		x.arrive(&from)
 		x.logMailbox(p.result)
 		if err != nil {
 			return err
@@ -285,6 +287,7 @@ func (p *pass) countArchived(keys []archive.Key) (n int) {
 // fetchMissing fetches what the archive lacks and records what the server would not give.
 func (p *pass) fetchMissing(ctx context.Context) error {
 	err := p.store.call(func() error {
+		p.arrive(&p.from)
 		p.store.at.MessagesPlanned += len(p.plan.missing)
 		p.store.at.OctetsPlanned += octets(p.plan.missing)
 		p.store.progress(p.store.at)
