@@ -147,7 +147,7 @@ func quirkAccount() []*QuirkMailbox {
 		{Name: "お知らせ", Raw: "&MEp35TCJMFs-"}, {Name: "Empty", Raw: "Empty"},
 	}
 	for i, n := range []int{24, 12, 10, 8, 6, 0} {
-		boxes[i].Validity = uint32(1_500_000_001 + i) //nolint:gosec // G115: six of them
+		boxes[i].Validity = uint32(1_500_000_001 + i)
 		for k := range n {
 			boxes[i].Messages = append(boxes[i].Messages, quirkMessage(i, k))
 		}
@@ -359,7 +359,7 @@ func (c *quirkConn) list(args string) {
 
 // find takes a mailbox name as it is on the wire. INBOX is compared without case.
 func (c *quirkConn) find(args string) *QuirkMailbox {
-	name := args
+	var name string
 	if rest, quoted := strings.CutPrefix(args, `"`); quoted {
 		name, _, _ = strings.Cut(strings.ReplaceAll(strings.ReplaceAll(rest, `\\`, "\x01"), `\"`, "\x02"), `"`)
 		name = strings.NewReplacer("\x01", `\`, "\x02", `"`).Replace(name)

@@ -9,8 +9,8 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 )
 

@@ -262,6 +262,13 @@ func FuzzRules(f *testing.F) {
 		c.numbers = numbers{uids: []uint32{4, 5, 6}, trailed: mode%8 > 3}
 		c.takeLine([]byte("* 2 FETCH (UID 5 BODY[] {1}\r\n"), true)
 		c.queue = nil
+		if taken := c.takePlainMeta(line); taken { // what passes unread must be what the rules leave alone
+			c.queue = nil
+			if c.takeResponse(bytes.Clone(line)); len(c.queue) != 1 || !bytes.Equal(c.queue[0], line) {
+				t.Errorf("%q passes unread, but is %q by the rules", line, c.queue)
+			}
+			c.queue = nil
+		}
 		for _, start := range []bool{true, false} {
 			c.behind.open = !start
 			_, c.in.within = literalSize(line)
