@@ -46,7 +46,7 @@ tidy:
 race: dovecot
 	go test -race -short -timeout 25m ./...
 
-# MAILARK_BENCH_MAILDIR=DIR measures with the mail in DIR, and zstd, borg and restic beside it.
+# Exports side by side with mbsync, Go benchmarks, sizes. MAILARK_BENCH_ONLY='plain 50 ms' chooses; see .ci/bench.
 bench:
 	@.ci/bench
 

@@ -17,9 +17,15 @@ import (
 // auditDir is where reports lie in an archive (archive/FORMAT.md, "The directory").
 const auditDir = "audits"
 
+// auditEvent is the line that --audit writes with --json.
+type auditEvent struct {
+	Event string `json:"event"`
+	*exporter.AuditResult
+}
+
 // runAudit compares, writes the report and prints it.
 func (f *flags) runAudit(ctx context.Context, con *cli.Console, opts exporter.Options) (int, error) {
-	bar := con.NewProgress(f.Quiet)
+	bar := con.NewRun(&f.Output)
 	opts.Progress = func(p exporter.Progress) { bar.Show(p.State()) }
 	result, auditErr := exporter.Audit(ctx, opts, f.sample)
 	bar.Close()
@@ -29,9 +35,8 @@ func (f *flags) runAudit(ctx context.Context, con *cli.Console, opts exporter.Op
 	path, err := f.writeReport(con, result)
 	switch {
 	case f.JSON:
-		out := cli.NewPrinter(con.Stdout)
-		out.JSON(result)
-		err = errors.Join(err, out.Err())
+		con.Event(auditEvent{"audit", result})
+		err = errors.Join(err, con.EventErr())
 	default:
 		err = errors.Join(err, result.Print(con.Stdout))
 	}

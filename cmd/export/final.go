@@ -14,17 +14,19 @@ const finalPasses = 10
 
 // passes is the last line that --final writes with --json, behind the summary of each pass.
 type passes struct {
-	Final  bool `json:"final"` // two passes in a row have agreed
-	Passes int  `json:"passes"`
-	Exit   int  `json:"exit"`
+	Event  string `json:"event"`
+	Final  bool   `json:"final"` // two passes in a row have agreed
+	Passes int    `json:"passes"`
+	Exit   int    `json:"exit"`
 }
 
 // runFinal repeats the run until two passes agree.
 func (f *flags) runFinal(ctx context.Context, con *cli.Console, opts exporter.Options) (int, error) {
 	var printErr error
 	note := func(err error) { printErr = errors.Join(printErr, err) }
-	bar := con.NewProgress(f.Quiet)
+	bar := con.NewRun(&f.Output)
 	opts.Progress = func(p exporter.Progress) { bar.Show(p.State()) }
+	f.follow(con, &opts)
 	result, runErr := exporter.Final(ctx, opts, finalPasses, func(n int, r *exporter.Result) {
 		bar.Close()
 		switch {
@@ -34,15 +36,14 @@ func (f *flags) runFinal(ctx context.Context, con *cli.Console, opts exporter.Op
 			_, err := fmt.Fprintf(con.Stdout, "Pass %d\n", n)
 			note(errors.Join(err, r.Print(con.Stdout, f.Verbose)))
 		}
-		bar = con.NewProgress(f.Quiet)
+		bar = con.NewRun(&f.Output)
 	})
 	bar.Close()
 	code := result.ExitCode()
 	switch {
 	case f.JSON:
-		out := cli.NewPrinter(con.Stdout)
-		out.JSON(passes{Final: result.Agreed, Passes: len(result.Passes), Exit: code})
-		note(out.Err())
+		con.Event(passes{Event: "final", Final: result.Agreed, Passes: len(result.Passes), Exit: code})
+		note(con.EventErr())
 	case runErr == nil || len(result.Last().Mailboxes) > 0:
 		_, err := fmt.Fprintln(con.Stdout, result.Line())
 		note(err)

@@ -43,9 +43,7 @@ func (f *flags) run(ctx context.Context, con *cli.Console, args []string) (int, 
 func (f *flags) export(ctx context.Context, con *cli.Console, opts exporter.Options) (int, error) {
 	bar := con.NewRun(&f.Output)
 	opts.Progress = func(p exporter.Progress) { bar.Show(p.State()) }
-	if f.JSON && !f.Quiet {
-		opts.Done = func(m exporter.Mailbox) { con.Event(mailboxEvent{"mailbox", m}) }
-	}
+	f.follow(con, &opts)
 	result, runErr := exporter.Run(ctx, opts)
 	bar.Close()
 	var err error
@@ -56,6 +54,13 @@ func (f *flags) export(ctx context.Context, con *cli.Console, opts exporter.Opti
 		err = result.Print(con.Stdout, f.Verbose)
 	}
 	return result.ExitCode(), errors.Join(explain(runErr), err)
+}
+
+// follow writes an event for each mailbox that is through, if events are asked for.
+func (f *flags) follow(con *cli.Console, opts *exporter.Options) {
+	if f.JSON && !f.Quiet {
+		opts.Done = func(m exporter.Mailbox) { con.Event(mailboxEvent{"mailbox", m}) }
+	}
 }
 
 // explain adds what to do to errors only this program knows.

@@ -5,14 +5,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"mailark/internal/imaptest"
 )
 
-// corpus is a realistic Maildir++ tree: the one MAILARK_CORPUS names, else a small one made now.
-func corpus(t *testing.T) string {
+// corpus is a realistic Maildir++ tree: the one MAILARK_CORPUS names, else one of n messages made now.
+func corpus(t *testing.T, n int) string {
 	t.Helper()
 	if tree := os.Getenv("MAILARK_CORPUS"); tree != "" {
 		return tree
@@ -22,7 +23,7 @@ func corpus(t *testing.T) string {
 		t.Skip("python3 is not installed")
 	}
 	out := filepath.Join(t.TempDir(), "corpus")
-	if said, err := exec.CommandContext(t.Context(), maker, "-n", "300", "--text-mb", "8", "-o", out).CombinedOutput(); err != nil {
+	if said, err := exec.CommandContext(t.Context(), maker, "-n", strconv.Itoa(n), "--text-mb", "8", "-o", out).CombinedOutput(); err != nil {
 		t.Fatalf("gen-corpus: %v\n%s", err, said)
 	}
 	return filepath.Join(out, "maildir")
@@ -44,7 +45,7 @@ func lastJSON(t *testing.T, out string) map[string]any {
 // does nothing; the tree that plain zstd and tar make, and the one mailark extract makes, are served by Dovecot with the
 // same UIDs.
 func TestDovecotRoundTrip(t *testing.T) {
-	tree := corpus(t)
+	tree := corpus(t, 300)
 	d := dovecot(t, imaptest.DovecotOptions{
 		Users:   map[string]string{"old": "pw", "new": "pw", "plain": "pw", "extracted": "pw"},
 		Maildir: map[string]string{"old": tree},

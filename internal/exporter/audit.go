@@ -46,6 +46,8 @@ type looked struct {
 // archive may be read-only, and a run may be at work on it. The result is never nil; its Err is the error.
 func Audit(ctx context.Context, options Options, sample Sample) (*AuditResult, error) {
 	opts := options.withDefaults()
+	ctx, end := watched(ctx, &opts)
+	defer end()
 	if sample.Seed == 0 {
 		sample.Seed = uint64(rand.Uint32()) + 1 // short, since people type it
 	}

@@ -85,6 +85,7 @@ func chaosRound(t *testing.T, base *rig, seed uint64) {
 		}
 		r.opts.Session.TLS, r.opts.Session.RootCAs = session.TLSImplicit, ca
 	}
+	r.opts.Connections = []int{1, 4, 8}[rng.IntN(3)]
 	r.opts.Retry = Retry{Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
 	var exits []string
 	for run := 0; ; run++ {
@@ -109,7 +110,8 @@ func chaosRound(t *testing.T, base *rig, seed uint64) {
 		switch exit {
 		case 0:
 			checkComplete(r, result)
-			t.Logf("seed %d: exits %s; %d connections, %d cut, %d silent", seed, strings.Join(exits, " "),
+			checkNothingNew(t, r)
+			t.Logf("seed %d, %d at a time: exits %s; %d connections, %d cut, %d silent", seed, r.opts.Connections, strings.Join(exits, " "),
 				proxy.Connections.Load(), proxy.Cuts.Load(), proxy.Silences.Load())
 			return
 		case 3, 14, 15, 75, 130: // not all copied; no connection; no TLS; gave up; interrupted
@@ -122,8 +124,18 @@ func chaosRound(t *testing.T, base *rig, seed uint64) {
 	}
 }
 
-// checkComplete demands that the archive is the account, that a run over a good line finds nothing to do, and that no message is
-// recorded twice.
+// checkNothingNew demands that a run over a good line finds nothing to do.
+func checkNothingNew(t *testing.T, r *rig) {
+	r.opts.Session.Port, r.opts.Session.TLS = port(r.server.Addr), session.TLSNone
+	r.opts.OtherSource = true // the port is another one
+	r.opts.Progress, r.opts.Session.Timeout = nil, time.Minute
+	result, err := Run(t.Context(), r.opts)
+	if f := result.Total(); err != nil || result.ExitCode() != 0 || f.Now+f.Gone+f.FlagsChanged+f.Back != 0 || f.Before != f.Listed {
+		t.Errorf("a further run over a good line: exit %d, %v: %+v", result.ExitCode(), err, f)
+	}
+}
+
+// checkComplete demands that the archive is the account, and that no message is recorded twice.
 func checkComplete(r *rig, result *Result) {
 	r.Helper()
 	total := 0

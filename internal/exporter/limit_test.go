@@ -109,3 +109,40 @@ func TestSeenFromOutside(t *testing.T) {
 	}
 	r.run(0)
 }
+
+// The limits of --final are those of all its passes together.
+func TestFinalLimits(t *testing.T) {
+	r := newRig(t)
+	r.fill("INBOX", 60)
+	r.opts.Limits = limit.Limits{Transfer: 1 << 30, Duration: time.Hour}
+	if f, err := Final(t.Context(), r.opts, 3, func(int, *Result) {}); err != nil || f.ExitCode() != 0 {
+		t.Fatalf("limits that are not reached: %v", err)
+	}
+	size := func() (octets int64) {
+		for _, m := range r.account.Messages("INBOX") {
+			octets += int64(len(m.Octets))
+		}
+		return octets
+	}
+	before := size()
+	r.fill("INBOX", 30)
+	r.opts.Limits.Transfer = size() - before + 1 // what the first pass finds, and one octet
+	var ended *limit.Error
+	f, err := Final(t.Context(), r.opts, 4, func(int, *Result) { r.fill("INBOX", 1) })
+	if !errors.As(err, &ended) || f.ExitCode() != 8 || len(f.Passes) != 2 {
+		t.Errorf("exit %d, %v, %d passes", f.ExitCode(), err, len(f.Passes))
+	}
+}
+
+// An audit that fetches bodies again keeps to the limits, and says that it did not come to its end.
+func TestAuditLimits(t *testing.T) {
+	r := newRig(t)
+	r.fill("INBOX", 60)
+	r.run(0)
+	r.opts.Limits = limit.Limits{Transfer: 20_000}
+	var ended *limit.Error
+	res, err := Audit(t.Context(), r.opts, Sample{All: true})
+	if !errors.As(err, &ended) || res.Exit != 8 {
+		t.Errorf("exit %d, %v", res.Exit, err)
+	}
+}

@@ -38,6 +38,7 @@ type Options struct {
 	Done     func(Mailbox)    // called for each mailbox when it is through, from the same goroutine; nil: nobody is told
 	Retry    Retry
 
+	count   *limit.Count  // of a run that is part of a larger one, whose limits are watched already
 	tick    time.Duration // silence after which what has come is committed; 0: 20 s
 	enough  int64         // octets still to come that are worth a further connection; 0: 4 MiB
 	portion int64         // octets at least that are asked for at once of a mailbox several connections share; 0: 16 MiB
@@ -52,6 +53,8 @@ type Progress struct {
 	MessagesPlanned int
 	Octets          int64 // of mail archived by this run, before compression
 	OctetsPlanned   int64 // after the server's own estimate
+	Foreseen        bool  // the figures of STATUS are known for all mailboxes that are not listed yet
+	MessagesAhead   int   // that those figures promise
 }
 
 // Retry says how patient a run is.

@@ -45,8 +45,12 @@ type measurer interface {
 // never nil; its Err is the error.
 func List(ctx context.Context, options Options) (*Overview, error) {
 	opts := options.withDefaults()
+	ctx, end := watched(ctx, &opts)
+	defer end()
 	o := &Overview{Source: opts.shown()}
-	l := &link{dial: opts.dialer(new(archive.Catalog), true), retry: opts.Retry, log: opts.Log, crew: newCrew(&opts), first: true}
+	l := &link{
+		dial: opts.dialer(new(archive.Catalog), true), retry: opts.Retry, log: opts.Log, crew: newCrew(&opts), first: true,
+	}
 	defer l.drop()
 	o.Err = o.fill(ctx, l, &opts)
 	return o, o.Err

@@ -105,6 +105,7 @@ func (r *run) prepare(ctx context.Context) error {
 		b.recall()
 		r.boxes = append(r.boxes, b)
 	}
+	r.tell()
 	return nil
 }
 
@@ -172,6 +173,7 @@ func (r *run) work(ctx context.Context) error {
 			continue
 		}
 		r.prog.Mailbox = b.name
+		r.tell()
 		if err := b.fill(ctx); err != nil {
 			return errors.Join(err, r.halted)
 		}
@@ -237,10 +239,15 @@ func (r *run) close() {
 	}
 }
 
-// settled tells how far the run is.
+// settled counts one message more.
 func (r *run) settled(it *item) {
 	r.prog.Messages++
 	r.prog.Octets += it.msg.Size
+	r.tell()
+}
+
+// tell tells how far the run is.
+func (r *run) tell() {
 	r.opts.Progress(r.prog)
 	r.file.Tell(r.prog.State())
 }

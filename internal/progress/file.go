@@ -57,6 +57,7 @@ func Create(path, run, program string, now func() time.Time, log *slog.Logger) *
 		head: Report{Run: run, PID: os.Getpid(), Program: program, Since: now().Truncate(time.Second)},
 	}
 	t.Tell(State{})
+	t.told = time.Time{} // what comes first is news at once
 	return t
 }
 

@@ -86,7 +86,7 @@ func fill(a *imaptest.Account) {
 }
 
 // addFault makes a server misbehave from now on. Kinds: signin, which refuses the password; full, which
-// has no room for another message; silent, which answers no FETCH; slow, which takes its time; refuse,
+// has no room for another message; silent, which answers no FETCH; mute, which opens no mailbox for writing; slow, which takes its time; refuse,
 // which refuses UID 1 of INBOX; none, which ends it.
 func addFault(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
@@ -103,6 +103,7 @@ func addFault(ts *testscript.TestScript, neg bool, args []string) {
 			AppendAnswer: refusal(imap.ResponseCodeOverQuota, "No room left"),
 		},
 		"silent": {Silent: map[string]int{"UID FETCH": imaptest.Always}},
+		"mute":   {Silent: map[string]int{"SELECT": imaptest.Always}},
 		"slow":   {Delay: 200 * time.Millisecond},
 		"refuse": {NoBody: map[imaptest.Key]int{{Mailbox: "INBOX", UID: 1}: imaptest.Always}},
 	}

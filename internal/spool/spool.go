@@ -84,7 +84,7 @@ func (s *Spool) ReadFrom(r io.Reader) (int64, error) {
 		s.buf = s.buf[:len(s.buf)+n]
 		s.hash.Write(p)
 		s.size += int64(n)
-		if err == io.EOF { //nolint:errorlint // as io.Copy does
+		if err == io.EOF {
 			return s.size - before, nil
 		}
 		if err != nil {

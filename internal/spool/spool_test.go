@@ -3,6 +3,7 @@ package spool_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"os"
 	"testing"
@@ -57,6 +58,39 @@ func TestSpool(t *testing.T) {
 	}
 }
 
+// TestReadFrom fills a spool from a reader that gives pieces of odd sizes, and ends well, with an error, or right with the last octets.
+func TestReadFrom(t *testing.T) {
+	broken := errors.New("the line is cut")
+	for _, size := range []int{0, 1, 100_000, spool.MemoryLimit - 1, spool.MemoryLimit, spool.MemoryLimit + 1, 3 * spool.MemoryLimit} {
+		want := make([]byte, size)
+		for i := range want {
+			want[i] = byte(i * 11)
+		}
+		for name, wrap := range map[string]func(io.Reader) io.Reader{
+			"whole": func(r io.Reader) io.Reader { return r }, "halves": iotest.HalfReader, "error with the octets": iotest.DataErrReader,
+			"cut": func(r io.Reader) io.Reader { return io.MultiReader(r, iotest.ErrReader(broken)) },
+		} {
+			sp := spool.New(t.TempDir())
+			if _, err := sp.Write([]byte("head")); err != nil {
+				t.Fatal(err)
+			}
+			n, err := sp.ReadFrom(wrap(bytes.NewReader(want)))
+			if n != int64(size) || name == "cut" && !errors.Is(err, broken) || name != "cut" && err != nil {
+				t.Fatalf("%d octets, %s: took %d, %v", size, name, n, err)
+			}
+			all := append([]byte("head"), want...)
+			var got bytes.Buffer
+			m, err := sp.WriteTo(&got)
+			if err != nil || m != int64(len(all)) || !bytes.Equal(got.Bytes(), all) || sp.Size() != m || sp.Sum() != sha256.Sum256(all) {
+				t.Errorf("%d octets, %s: gave %d of %d, %v", size, name, m, len(all), err)
+			}
+			if err := sp.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 func TestSpoolRemembersItsError(t *testing.T) {
 	sp := spool.New("/nonexistent-directory")
 	if _, err := sp.Write(make([]byte, spool.MemoryLimit+1)); err == nil {
@@ -64,6 +98,9 @@ func TestSpoolRemembersItsError(t *testing.T) {
 	}
 	if _, err := sp.Write([]byte("x")); err == nil || sp.Err() == nil {
 		t.Error("the error is forgotten")
+	}
+	if _, err := sp.ReadFrom(bytes.NewReader([]byte("x"))); err == nil {
+		t.Error("the error is forgotten by ReadFrom")
 	}
 	if err := sp.Reset(); err != nil || sp.Err() != nil {
 		t.Errorf("after Reset: %v, %v", err, sp.Err())

@@ -16,7 +16,7 @@ const (
 	// lineKey is how many octets at the start of a line are hashed.
 	lineKey = 24
 	// searchLog: after so many octets (as a power of two) without a match, the search goes in larger steps.
-	searchLog = 7
+	searchLog = 5
 	// nearOffset is the largest offset for which a match of 4 octets is worth its sequence.
 	nearOffset = 1 << 14
 )
