@@ -226,3 +226,23 @@ func TestOneConnection(t *testing.T) {
 		t.Run(name, test)
 	}
 }
+
+// What a helper was asked to fetch goes back when it has lost its connection and gets no other.
+func TestHelperTurnedAway(t *testing.T) {
+	for range 4 {
+		r := newRig(t)
+		r.opts.Connections = 4
+		r.onPause = func() { time.Sleep(2 * time.Millisecond) }
+		r.fill("INBOX", 300)
+		r.server.SetFaults(imaptest.Faults{CloseAfter: 150_000, CloseTimes: 4, Delay: 2 * time.Millisecond})
+		fewer := false
+		r.opts.Progress = func(p Progress) {
+			if p.Messages >= 40 && !fewer {
+				fewer = true
+				r.server.SetFaults(imaptest.Faults{Most: 1})
+			}
+		}
+		r.run(0)
+		r.checkEqual("INBOX")
+	}
+}
