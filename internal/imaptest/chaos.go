@@ -31,7 +31,7 @@ type Chaos struct {
 	open    map[net.Conn]bool
 	closed  bool
 
-	Connections, Cuts, Silences atomic.Int64
+	Connections, Cuts, Silences atomic.Uint64
 }
 
 // StartChaos starts a proxy. The caller must call Close.
@@ -94,12 +94,12 @@ func (c *Chaos) serve() {
 	}
 }
 
-func (c *Chaos) carry(client net.Conn, number int64) {
+func (c *Chaos) carry(client net.Conn, number uint64) {
 	if !c.keep(client) {
 		return
 	}
 	defer c.drop(client)
-	f := c.fate(uint64(number))
+	f := c.fate(number)
 	if f.kind == atOnce {
 		c.Cuts.Add(1)
 		return

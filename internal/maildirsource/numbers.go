@@ -138,6 +138,8 @@ func (g *givenUIDs) assign(list []message, found *treeUIDs) (fresh []*message) {
 			rest = append(rest, m)
 		}
 	}
+	// A directory has no order of its own; where two claim a UID, it is not to depend on that.
+	slices.SortFunc(rest, func(a, b *message) int { return strings.Compare(a.file, b.file) })
 	for _, m := range rest {
 		switch {
 		case found == nil || !m.alone:

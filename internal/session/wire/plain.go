@@ -78,10 +78,10 @@ func (p *plain) items() bool {
 		if !first && !p.word(" ") {
 			return false
 		}
-		start := p.at
 		switch {
 		case p.word("UID "):
-			if start = p.at; !p.digits(9) {
+			start := p.at
+			if !p.digits(9) {
 				return false
 			}
 			p.uid = number(p.l[start:p.at])
