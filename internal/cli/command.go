@@ -42,7 +42,7 @@ func NewFlags() *pflag.FlagSet {
 
 // garbagePercent is how much garbage may pile up, in percent of what is in use, before it is collected. What is in use is a few
 // large buffers, which cost nothing to look through; Go's own 100 would double the memory for no gain in speed.
-const garbagePercent = 20
+const garbagePercent = 6
 
 // saveMemory leaves the last word to GOGC.
 func saveMemory() {

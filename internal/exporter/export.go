@@ -60,7 +60,7 @@ func Run(ctx context.Context, options Options) (*Result, error) {
 
 func newExport(options Options) *export {
 	opts := options.withDefaults()
-	between := spools + opts.Connections
+	between := max(spools, opts.Connections+spools/2)
 	x := &export{
 		opts:    opts,
 		watch:   &watch{show: opts.Progress},
@@ -185,8 +185,8 @@ func (x *export) beginRun() error {
 		}
 		x.store.w, x.catalog = w, &w.Catalog
 	}
-	for range cap(x.store.free) {
-		x.store.free <- spool.New(x.store.w.SpoolDir())
+	for _, octets := range spool.NewSet(x.store.w.SpoolDir(), cap(x.store.free)) {
+		x.store.free <- octets
 	}
 	if err := x.store.w.BeginRun(x.source); err != nil {
 		return fmt.Errorf("begin run: %w", err)

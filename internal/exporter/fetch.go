@@ -273,7 +273,8 @@ func (f *fetcher) receive(ctx context.Context, uid uint32, size int64, r io.Read
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if _, err := io.Copy(octets, r); err != nil {
+	octets.Expect(size)
+	if _, err := octets.ReadFrom(r); err != nil {
 		f.failed = octets.Err()
 		f.cut = w
 		f.giveBack(octets)

@@ -98,8 +98,9 @@ const (
 	maxBackoff = time.Minute
 	maxWait    = 10 * time.Minute
 
-	// spools is how many messages may be between the wires and the archive, beside one for each connection. Each
-	// costs spool.MemoryLimit at most.
+	// spools is how many messages may be between the wires and the archive; with many connections it is one for
+	// each, held back until the server has gone on behind it, and half as many as that beside. Each costs
+	// spool.MemoryLimit at most.
 	spools = 8
 	// maxAskedForPatience is how many requests for bodies in a row may be answered by a call for
 	// patience before the rest of the mailbox is left.

@@ -12,9 +12,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math/bits"
 	"os"
-	"slices"
-	"sync"
 )
 
 // MemoryLimit is how many octets of one message a spool keeps in memory before it moves the
@@ -25,7 +24,7 @@ const MemoryLimit = 1 << 20
 // with Open. The zero value is not usable; call New. A Spool is for one goroutine at a time.
 type Spool struct {
 	dir  string
-	pool *sync.Pool // of *[]byte, shared with the spools this one was moved to
+	pool chan []byte // of empty buffers, shared with the spools this one was moved to, and with others of a set
 	buf  []byte
 	file *os.File
 	size int64
@@ -35,7 +34,17 @@ type Spool struct {
 
 // New returns an empty spool whose overflow file, if it needs one, is made in dir.
 func New(dir string) *Spool {
-	return &Spool{dir: dir, pool: new(sync.Pool), hash: sha256.New()}
+	return NewSet(dir, 1)[0]
+}
+
+// NewSet returns n empty spools that share their buffers: of those not in use they keep n at most.
+func NewSet(dir string, n int) []*Spool {
+	pool := make(chan []byte, n)
+	set := make([]*Spool, n)
+	for i := range set {
+		set[i] = &Spool{dir: dir, pool: pool, hash: sha256.New()}
+	}
+	return set
 }
 
 // Write adds octets. An error (disk full, mostly) is remembered and returned by every later call.
@@ -49,7 +58,7 @@ func (s *Spool) Write(p []byte) (int, error) {
 		}
 	}
 	if s.file == nil {
-		s.grow()
+		s.grow(len(p))
 		s.buf = append(s.buf, p...)
 	} else if _, err := s.file.Write(p); err != nil {
 		s.err = fmt.Errorf("write spool: %w", err)
@@ -60,57 +69,60 @@ func (s *Spool) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readRoom is how much is read at once: much enough that a whole piece comes straight from the network.
-const readRoom = 64 << 10
-
-// ReadFrom adds what r gives until its end, without a buffer in between. Its error is r's, or the one that broke the spool (Err).
-func (s *Spool) ReadFrom(r io.Reader) (n int64, err error) {
-	for {
-		if s.err != nil {
-			return n, s.err
+// ReadFrom adds what r has, until its end. Other than by Write the octets are not copied on their way. An error is the
+// reader's, or that of the spool, which is remembered.
+func (s *Spool) ReadFrom(r io.Reader) (int64, error) {
+	before := s.size
+	for s.err == nil {
+		if s.file != nil || len(s.buf) == MemoryLimit {
+			_, err := io.CopyBuffer(onlyWriter{s}, r, make([]byte, copySize))
+			return s.size - before, err //nolint:wrapcheck // the reader's or our own
 		}
-		if s.file != nil || len(s.buf)+readRoom > MemoryLimit {
-			// The octets that may not stay in memory need one.
-			m, err := io.CopyBuffer(writerOnly{s}, r, make([]byte, readRoom))
-			return n + m, err
-		}
-		s.grow()
-		s.buf = slices.Grow(s.buf, readRoom)
-		m, err := r.Read(s.buf[len(s.buf) : len(s.buf)+readRoom])
-		s.hash.Write(s.buf[len(s.buf) : len(s.buf)+m])
-		s.buf = s.buf[:len(s.buf)+m]
-		s.size += int64(m)
-		n += int64(m)
+		s.grow(1)
+		n, err := r.Read(s.buf[len(s.buf):min(cap(s.buf), MemoryLimit)])
+		p := s.buf[len(s.buf) : len(s.buf)+n]
+		s.buf = s.buf[:len(s.buf)+n]
+		s.hash.Write(p)
+		s.size += int64(n)
 		if err == io.EOF {
-			return n, nil
+			return s.size - before, nil
 		}
 		if err != nil {
-			return n, err
+			return s.size - before, err //nolint:wrapcheck // the reader's
 		}
 	}
+	return 0, s.err
 }
 
-// writerOnly hides ReadFrom.
-type writerOnly struct{ io.Writer }
+// copySize is how much of a large message is copied at once.
+const copySize = 256 << 10
 
-// WriteTo gives w all octets from the first, as Open does, without a buffer in between where they are in memory.
-func (s *Spool) WriteTo(w io.Writer) (int64, error) {
-	if s.file != nil {
-		return io.Copy(w, s.Open())
+// onlyWriter hides ReadFrom.
+type onlyWriter struct{ io.Writer }
+
+// Expect says how many octets are to come, so that memory for them is taken at once.
+func (s *Spool) Expect(size int64) {
+	if s.err == nil && s.file == nil && size <= MemoryLimit {
+		s.grow(int(size))
 	}
-	n, err := w.Write(s.buf)
-	return int64(n), err
 }
 
-// grow takes a buffer that an earlier message has used, if there is one.
-func (s *Spool) grow() {
-	if s.buf != nil {
-		return
+// grow makes room for n octets, if it can in a buffer that an earlier message has used.
+func (s *Spool) grow(n int) {
+	if s.buf == nil {
+		select {
+		case s.buf = <-s.pool:
+		default:
+		}
 	}
-	if b, ok := s.pool.Get().(*[]byte); ok {
-		s.buf = (*b)[:0]
+	if need := len(s.buf) + n; need > cap(s.buf) {
+		size := max(minBuffer, 1<<bits.Len(uint(need-1)))
+		s.buf = append(make([]byte, 0, size), s.buf...)
 	}
 }
+
+// minBuffer is the smallest buffer, octets.
+const minBuffer = 16 << 10
 
 // Scratch makes a file in dir that has already lost its name: it is gone when it is closed, or
 // when the process ends, however it ends.
@@ -134,7 +146,8 @@ func (s *Spool) spill() error {
 	if _, err := f.Write(s.buf); err != nil {
 		return errors.Join(fmt.Errorf("write spool: %w", err), f.Close())
 	}
-	s.file, s.buf = f, s.buf[:0]
+	s.file = f
+	s.release()
 	return nil
 }
 
@@ -159,6 +172,27 @@ func (s *Spool) Open() *io.SectionReader {
 	return io.NewSectionReader(bytes.NewReader(s.buf), 0, s.size)
 }
 
+// WriteTo writes all octets from the first, and leaves them.
+func (s *Spool) WriteTo(w io.Writer) (int64, error) {
+	if s.file == nil {
+		n, err := w.Write(s.buf)
+		return int64(n), err //nolint:wrapcheck // the writer's
+	}
+	return io.CopyBuffer(onlyWriter{w}, s.Open(), make([]byte, copySize)) //nolint:wrapcheck // the writer's
+}
+
+// release gives the buffer to a later message.
+func (s *Spool) release() {
+	if s.buf == nil {
+		return
+	}
+	select {
+	case s.pool <- s.buf[:0]:
+	default:
+	}
+	s.buf = nil
+}
+
 // Reset empties the spool for the next message and keeps its memory.
 func (s *Spool) Reset() error {
 	err := s.Close()
@@ -176,11 +210,7 @@ func (s *Spool) Move() *Spool {
 
 // Close gives memory and file back. The spool can be used again after Reset.
 func (s *Spool) Close() error {
-	if s.buf != nil {
-		buf := s.buf[:0]
-		s.buf = nil
-		s.pool.Put(&buf)
-	}
+	s.release()
 	if s.file == nil {
 		return nil
 	}

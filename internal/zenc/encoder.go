@@ -34,13 +34,15 @@ const (
 	// maxFrame is how many octets a frame may have: positions have 32 bits, and 0 means none.
 	maxFrame = 1<<32 - 1 - maxBlock
 	// slack is what the buffer holds beyond the window, so that it need not be moved for every block.
-	slack = 16 << 20
+	slack = 4 << 20
+	// early is the size up to which the buffer grows step by step.
+	early = 8 << 20
 )
 
 // ErrFrameTooLong says that more than about 4 GiB were written into one frame.
 var ErrFrameTooLong = errors.New("frame of more than 4 GiB")
 
-// Encoder compresses one frame after the other. Memory: the window and 16 MiB, as far as frames fill it, and 10 MiB.
+// Encoder compresses one frame after the other. Memory: the window and 4 MiB, as far as frames fill it, and 10 MiB.
 // It is not safe for several goroutines.
 type Encoder struct {
 	w       io.Writer
@@ -117,7 +119,7 @@ func (e *Encoder) grow(n int) {
 		return
 	}
 	size := max(2*cap(e.buf), 4*maxBlock, need)
-	if size > slack/2 {
+	if size > early {
 		// All at once: memory that is not used yet costs nothing, an outgrown buffer would.
 		size = e.window + slack
 	}
