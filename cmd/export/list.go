@@ -13,7 +13,6 @@ type overview struct {
 	Event    string         `json:"event"`
 	Source   archive.Source `json:"source"`
 	Exit     int            `json:"exit"`
-	Error    string         `json:"error,omitempty"`
 	Messages int            `json:"messages"`
 	Octets   int64          `json:"octets"`
 	Skipped  int            `json:"skipped"`

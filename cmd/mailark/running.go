@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -38,11 +39,20 @@ func readRunning(dir string) []running {
 	return list
 }
 
+// account is what a ledger's file name stands for (archive/FORMAT.md, "File name").
+func account(ledger string) string {
+	name := strings.TrimSuffix(ledger, ".jsonl")
+	if plain, err := url.PathUnescape(strings.ReplaceAll(name, "=", "%")); err == nil {
+		return plain
+	}
+	return name
+}
+
 func (r *running) print(out *cli.Printer, now time.Time) {
 	since := r.Since.Local().Format("2006-01-02 15:04")
 	what := r.Run
 	if r.Ledger != "" {
-		what += " to " + strings.TrimSuffix(r.Ledger, ".jsonl")
+		what += " to " + account(r.Ledger)
 	}
 	if !r.Running {
 		out.Linef("stopped    not running: the last %s, begun %s, was interrupted, at", what, since)

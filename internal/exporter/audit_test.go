@@ -8,15 +8,14 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"mailark/internal/imaptest"
+	"mailark/internal/limit"
 )
 
 // files are the SHA-256 of all files below a directory.
@@ -230,49 +229,6 @@ func TestAuditDamage(t *testing.T) {
 	}
 }
 
-// The same seed takes the same messages, from every mailbox as far as they reach.
-func TestAuditSample(t *testing.T) {
-	r := auditRig(t)
-	sample := Sample{N: 5, Seed: 7}
-	first := r.audit(0, sample)
-	asked := r.asked()
-	if first.Total.Compared != 5 || len(asked) != 5 || r.audited(first, "仕事/会議").Compared == 0 || first.Seed != 7 {
-		t.Errorf("asked for %v\n%v", asked, first)
-	}
-	r.audit(0, sample)
-	if again := r.asked(); !slices.Equal(again, asked) {
-		t.Errorf("the same seed takes %v, then %v", asked, again)
-	}
-	if res := r.audit(0, Sample{N: 100}); res.Total.Compared != 19 || res.Seed == 0 {
-		t.Errorf("report:\n%v", res)
-	}
-}
-
-func TestQuotas(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for range 2000 {
-		counts, total, filled := make([]int, 1+rng.IntN(8)), 0, 0
-		for i := range counts {
-			counts[i] = rng.IntN(5) * rng.IntN(50)
-			total += counts[i]
-			filled += b2i(counts[i] > 0)
-		}
-		n := rng.IntN(total + 20)
-		sum, taken := 0, 0
-		take := quotas(counts, n, rng)
-		for i := range take {
-			if take[i] < 0 || take[i] > counts[i] {
-				t.Fatalf("%d of %v: %v", n, counts, take)
-			}
-			sum += take[i]
-			taken += b2i(take[i] > 0)
-		}
-		if sum != min(n, total) || taken < min(n, filled) {
-			t.Fatalf("%d of %v: %v", n, counts, take)
-		}
-	}
-}
-
 // A connection that is lost again and again is temporary trouble, and proves nothing.
 func TestAuditLosesConnection(t *testing.T) {
 	r := auditRig(t)
@@ -375,18 +331,89 @@ func TestAuditMailboxesComeAndGo(t *testing.T) {
 	}
 }
 
-func TestUIDSet(t *testing.T) {
-	for want, uids := range map[string][]uint32{
-		"": nil, "7": {7}, "1:3": {1, 2, 3}, "1:2,4,6:8": {1, 2, 4, 6, 7, 8}, "4294967294:4294967295": {1<<32 - 2, 1<<32 - 1},
-	} {
-		if got := uidSet(uids); got != want {
-			t.Errorf("uidSet(%v) = %q, want %q", uids, got, want)
+// What the archive knows to have left the server is no difference, as long as it stays away.
+func TestAuditGone(t *testing.T) {
+	r := auditRig(t)
+	old := r.account.Messages("INBOX")[3]
+	r.account.Expunge("INBOX", 4)
+	r.run(0)
+	if res := r.audit(0, all); res.Total.Gone != 1 || res.Total.Listed != 18 {
+		t.Errorf("report:\n%v", res)
+	}
+	r.account.AddMessage("INBOX", old)
+	res := r.audit(7, all)
+	if res.Total.Back != 1 || !strings.Contains(res.String(), "INBOX UID 4: gone: is there on the server, has left the server in") {
+		t.Errorf("report:\n%v", res)
+	}
+}
+
+// Where the server's figures disagree, what it does not list may be there all the same.
+func TestAuditUnsoundVanishes(t *testing.T) {
+	r := auditRig(t)
+	r.account.Expunge("INBOX", 4)
+	r.server.SetFaults(imaptest.Faults{ExistsLie: 1})
+	if res := r.audit(4, Sample{}); res.Total.Vanished != 0 {
+		t.Errorf("report:\n%v", res)
+	}
+}
+
+// A mailbox that no export could open yet is not there, though it is empty.
+func TestAuditNeverOpened(t *testing.T) {
+	r := newRig(t)
+	r.account.AddMailbox(imaptest.Mailbox{Name: "Empty"})
+	r.server.SetFaults(imaptest.Faults{Refuse: map[string]int{"EXAMINE": imaptest.Always}})
+	r.run(3)
+	r.server.SetFaults(imaptest.Faults{})
+	if res := r.audit(7, Sample{}); !strings.Contains(res.String(), "mailbox Empty: no export has opened it yet") {
+		t.Errorf("report:\n%v", res)
+	}
+}
+
+// Flags the server does not tell cannot be compared.
+func TestAuditFlagsUntold(t *testing.T) {
+	s := &scripted{boxes: boxes("INBOX", "Other")}
+	untold := false
+	s.answer = func(box, command string) (string, string) {
+		if box == "Other" {
+			return show(command, 5), ""
 		}
+		text := show(command, 9, letters(4)...)
+		if untold {
+			text = strings.ReplaceAll(text, "FLAGS () ", "")
+		}
+		return text, ""
 	}
-	if got := cutSet("10:20,30,40", 8); got != "10:20,…" {
-		t.Errorf("cutSet: %q", got)
+	r := s.rig(t)
+	r.expect(0)
+	untold = true
+	if res := r.audit(4, Sample{}); !strings.Contains(res.String(), "tells no flags for 4 messages") {
+		t.Errorf("report:\n%v", res)
 	}
-	if got := cutSet(strings.Repeat("1", 20), 8); got != ",…" {
-		t.Errorf("cutSet: %q", got)
+}
+
+// A limit ends an audit before its end, and then nothing is proven.
+func TestAuditLimit(t *testing.T) {
+	r := auditRig(t)
+	r.opts.Limits = limit.Limits{Transfer: 1}
+	if res := r.audit(8, all); res.Total.NotAsked == 0 {
+		t.Errorf("report:\n%v", res)
+	}
+}
+
+// That the server does not tell what is subscribed is a doubt only where it once did.
+func TestAuditUntold(t *testing.T) {
+	for _, subscribed := range []bool{false, true} {
+		r := newRigOn(t, imaptest.ServerOptions{NoListExtended: true})
+		r.fill("INBOX", 2)
+		r.account.AddMailbox(imaptest.Mailbox{Name: "Sent", Subscribed: subscribed})
+		r.run(0)
+		r.server.SetFaults(imaptest.Faults{Refuse: map[string]int{"LSUB": imaptest.Always}})
+		exit := 0
+		if subscribed {
+			exit = 4
+		}
+		if res := r.audit(exit, Sample{}); !strings.Contains(res.String(), "the server does not tell which mailboxes are subscribed") {
+			t.Errorf("report:\n%v", res)
+		}
 	}
 }

@@ -237,7 +237,7 @@ func (r *AuditResult) verdict() string {
 		return fmt.Sprintf("NOT ALL THERE: the server refused %s, as listed. All else is there.", parts(
 			part{t.Refused, humane.Plural(t.Refused, "message")}, part{t.NotGiven, "the octets of " + humane.Plural(t.NotGiven, "message")},
 			part{unlooked, humane.Plural(unlooked, "mailbox")}))
-	case code == exitInterrupted:
+	case code == exitInterrupted, code == exitLimit:
 		return "NOT PROVEN: interrupted. Run the same command again; it begins anew."
 	}
 	return "NOT PROVEN: stopped by an error. Run the same command again when it is mended."

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 
 	"mailark/archive"
 	"mailark/internal/humane"
@@ -60,7 +59,7 @@ func Final(ctx context.Context, options Options, passes int, told func(n int, r 
 	defer count.Stop()
 	options.count = count
 	f := new(FinalResult)
-	var before *picture
+	var before picture
 	for n := 1; n <= max(passes, 2); n++ {
 		result, err := Run(ctx, options)
 		f.Passes = append(f.Passes, result)
@@ -73,7 +72,7 @@ func Final(ctx context.Context, options Options, passes int, told func(n int, r 
 			result.Err = err
 			return f, err
 		}
-		if f.Agreed = result.quiet() && before != nil && before.equal(after); f.Agreed {
+		if f.Agreed = result.quiet() && before != nil && maps.Equal(before, after); f.Agreed {
 			return f, nil
 		}
 		before = after
@@ -90,11 +89,8 @@ func (r *Result) quiet() bool {
 		len(r.Unlisted)+len(renumbered) == 0 && t.Now+t.Vanished+t.FlagsChanged+t.Gone+t.Back == 0
 }
 
-// picture is what the archive knows of the server.
-type picture struct {
-	mailboxes map[uint32]pictured // by ID
-	refused   []archive.Key
-}
+// picture is what the archive knows of the server, by Mailbox.ID.
+type picture map[uint32]pictured
 
 // pictured is what the archive knows of one mailbox.
 type pictured struct {
@@ -107,14 +103,14 @@ type pictured struct {
 }
 
 // takePicture reads it from the archive itself, which is what counts in the end.
-func takePicture(o *Options) (*picture, error) {
+func takePicture(o *Options) (picture, error) {
 	opts := o.Archive
 	r, err := archive.Open(o.Dir, &opts)
 	if err != nil {
 		return nil, fmt.Errorf("open archive %s: %w", o.Dir, err)
 	}
 	defer func() { _ = r.Close() }() // was only read
-	p := &picture{mailboxes: make(map[uint32]pictured)}
+	p := make(picture)
 	for _, m := range r.Mailboxes() {
 		now := pictured{
 			raw: m.Raw, roles: roles(&m.MailboxInfo), subscribed: m.Subscribed, listed: m.Listed, messages: len(r.Current(m.ID)),
@@ -125,14 +121,7 @@ func takePicture(o *Options) (*picture, error) {
 				now.whole, now.exists, now.next = true, st.Exists, st.UIDNext
 			}
 		}
-		p.mailboxes[m.ID] = now
-	}
-	for _, refusal := range r.Refusals() {
-		p.refused = append(p.refused, refusal.Key)
+		p[m.ID] = now
 	}
 	return p, nil
-}
-
-func (p *picture) equal(q *picture) bool {
-	return maps.Equal(p.mailboxes, q.mailboxes) && slices.Equal(p.refused, q.refused)
 }

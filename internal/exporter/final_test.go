@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"mailark/internal/imaptest"
+	"mailark/internal/limit"
 )
 
 // final runs until two passes agree, and demands the exit code and the number of passes.
@@ -88,4 +89,20 @@ func TestFinalError(t *testing.T) {
 	r.fill("INBOX", 5)
 	r.opts.Session.User = "nobody"
 	r.final(16, 1, func(int) {})
+}
+
+// A limit is one for all passes together.
+func TestFinalLimit(t *testing.T) {
+	r := newRig(t)
+	r.fill("INBOX", 6)
+	total := int64(0)
+	for _, m := range r.account.Messages("INBOX") {
+		total += int64(len(m.Octets))
+	}
+	r.opts.Limits = limit.Limits{Transfer: total + 1}
+	r.final(8, 2, func(n int) {
+		if n == 1 {
+			r.fill("INBOX", 60)
+		}
+	})
 }

@@ -2,10 +2,12 @@ package exporter
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 
 	"mailark/archive"
 	"mailark/internal/maildirsource"
+	"mailark/internal/session"
 )
 
 // maildirHost stands for the host in an archive begun from a Maildir tree. It is no host name that could be signed in to
@@ -53,8 +55,19 @@ func (o *Options) dialer(catalog *archive.Catalog, readOnly bool) dialer {
 		if err != nil {
 			return nil, err
 		}
-		return src, nil
+		return maildirServer{src}, nil
 	}
+}
+
+// maildirServer is a Maildir tree in place of a server. If the archive cannot keep UIDs, that ends the run.
+type maildirServer struct{ *maildirsource.Source }
+
+func (s maildirServer) Examine(ctx context.Context, name string) (*session.Selected, error) {
+	sel, err := s.Source.Examine(ctx, name)
+	if errors.Is(err, maildirsource.ErrState) {
+		return nil, &stopError{err}
+	}
+	return sel, err
 }
 
 // highestUIDs tells, by a mailbox's raw name, UIDVALIDITY and the highest UID of its newest epoch in the catalog.

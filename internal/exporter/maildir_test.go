@@ -182,3 +182,47 @@ func TestMaildirSource(t *testing.T) {
 	r.opts.Maildir = "./" + filepath.Base(first) + "/"
 	r.run(0, "1 1 0 0 0 0")
 }
+
+// TestMaildirCannotKeepUIDs: if the UIDs cannot be written down nothing is archived under them, and the run says so.
+func TestMaildirCannotKeepUIDs(t *testing.T) {
+	r := newMaildirRig(t)
+	r.put("cur/1", "one\n")
+	r.run(0, "1 0 1 0 0 0")
+	r.put("cur/2", "two\n")
+	uids := filepath.Join(r.opts.Dir, uidsDir)
+	kept, err := os.ReadDir(uids)
+	if err != nil || len(kept) != 1 {
+		t.Fatal(kept, err)
+	}
+	if err := os.MkdirAll(filepath.Join(uids, kept[0].Name()+".tmp", "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if result := r.run(1, "0 0 0 0 0 0"); !strings.Contains(fmt.Sprint(result.Err), "cannot be kept") {
+		t.Errorf("error %v", result.Err)
+	}
+	if err := os.RemoveAll(filepath.Join(uids, kept[0].Name()+".tmp")); err != nil {
+		t.Fatal(err)
+	}
+	r.run(0, "2 1 1 0 0 0")
+}
+
+// TestMaildirAudit: an audit and an overview of a tree agree with the archive of it, and write nothing there.
+func TestMaildirAudit(t *testing.T) {
+	r := newMaildirRig(t)
+	r.put("cur/1:2,S", "one\n")
+	r.put(".Work/cur/2:2,", "two\n")
+	r.run(0, "2 0 2 0 0 0")
+	a, err := Audit(t.Context(), r.opts, Sample{All: true})
+	if err != nil || a.ExitCode() != 0 || len(a.Mailboxes) != 2 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	r.put("cur/3", "three\n")
+	if a, err := Audit(t.Context(), r.opts, Sample{}); err != nil || a.ExitCode() != 7 {
+		t.Errorf("exit %d with a message that is not archived: %+v, %v", a.ExitCode(), a, err)
+	}
+	o, err := List(t.Context(), r.opts)
+	if err != nil || len(o.Mailboxes) != 2 || o.Mailboxes[0].Messages != 2 {
+		t.Errorf("%+v, %v", o, err)
+	}
+	r.run(0, "3 2 1 0 0 0")
+}

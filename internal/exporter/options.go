@@ -53,6 +53,8 @@ type Progress struct {
 	MessagesPlanned int
 	Octets          int64 // of mail archived by this run, before compression
 	OctetsPlanned   int64 // after the server's own estimate
+	Foreseen        bool  // the figures of STATUS are known for all mailboxes that are not listed yet
+	MessagesAhead   int   // that those figures promise
 }
 
 // Retry says how patient a run is.

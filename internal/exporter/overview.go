@@ -48,7 +48,9 @@ func List(ctx context.Context, options Options) (*Overview, error) {
 	ctx, end := watched(ctx, &opts)
 	defer end()
 	o := &Overview{Source: opts.shown()}
-	l := &link{dial: opts.dialer(new(archive.Catalog), true), retry: opts.Retry, log: opts.Log, crew: newCrew(&opts), first: true}
+	l := &link{
+		dial: opts.dialer(new(archive.Catalog), true), retry: opts.Retry, log: opts.Log, crew: newCrew(&opts), first: true,
+	}
 	defer l.drop()
 	o.Err = o.fill(ctx, l, &opts)
 	return o, o.Err

@@ -49,7 +49,7 @@ func TestQuirks(t *testing.T) {
 		table.WriteString(rows[q.ID])
 	}
 	if os.Getenv("MAILARK_UPDATE") != "" {
-		if err := os.WriteFile(quirksFile, []byte(table.String()), 0o644); err != nil { //nolint:gosec // G306: a document
+		if err := os.WriteFile(quirksFile, []byte(table.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

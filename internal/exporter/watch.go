@@ -10,10 +10,49 @@ import (
 
 // State is the progress for people and programs.
 func (p *Progress) State() progress.State {
-	return progress.State{
+	s := progress.State{
 		What: p.Mailbox, Mailboxes: p.Mailboxes, MailboxesTotal: p.MailboxesOf, Growing: p.Mailboxes+1 < p.MailboxesOf,
 		Messages: int64(p.Messages), MessagesTotal: int64(p.MessagesPlanned),
 		Octets: p.Octets, OctetsTotal: p.OctetsPlanned,
+	}
+	if p.Foreseen && p.MessagesPlanned > 0 { // messages not listed yet are taken to be as large as the others
+		s.Growing = false
+		s.MessagesTotal += int64(p.MessagesAhead)
+		ahead := float64(p.OctetsPlanned) / float64(p.MessagesPlanned) * float64(p.MessagesAhead)
+		s.OctetsTotal += int64(min(ahead, 1<<60)) // whatever the server says
+	}
+	return s
+}
+
+// foresee takes from the figures of STATUS how much there is to copy, so that the time it takes can be told before all
+// mailboxes are listed.
+func (x *export) foresee(mailboxes []int) {
+	at := &x.store.at
+	at.Foreseen = true
+	for _, i := range mailboxes {
+		from := &x.chosen[i]
+		from.ahead = new(int)
+		switch {
+		case from.fault != "":
+			continue
+		case from.Status == nil:
+			at.Foreseen = false
+			continue
+		}
+		had := 0
+		if e := x.catalog.Epoch(from.id); e != nil && e.UIDValidity == from.Status.UIDValidity {
+			had = len(x.catalog.Current(from.id))
+		}
+		*from.ahead = max(int(from.Status.Exists)-had, 0)
+		at.MessagesAhead += *from.ahead
+	}
+}
+
+// arrive notes that a mailbox has been listed, or is given up: nothing has to be foreseen of it any more.
+func (x *export) arrive(from *source) {
+	if from.ahead != nil {
+		x.store.at.MessagesAhead -= *from.ahead
+		*from.ahead = 0
 	}
 }
 

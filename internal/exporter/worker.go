@@ -16,6 +16,7 @@ func (x *export) copyAll(ctx context.Context, chosen []source) error {
 	x.copied, x.refused = make([]*Mailbox, len(x.chosen)), make([][]Refused, len(x.chosen))
 	x.store.at.MailboxesOf = len(x.chosen)
 	changed := x.passOverUnchanged()
+	x.foresee(changed)
 	if err := x.store.during(ctx, func(ctx context.Context) error { return x.work(ctx, changed) }); err != nil {
 		return err
 	}

@@ -114,6 +114,11 @@ func listQuirks() []Quirk {
 				return true
 			},
 		},
+	}
+}
+
+func nameQuirks() []Quirk {
+	return []Quirk{
 		{
 			ID: "LIST-32", Does: "Names that differ only in case or Unicode form",
 			account: named("Sent", "trash", "trash", "Drafts", "Trash", "Trash", "Archive/2021", "caf&AOk-", "caf\u00e9", "お知らせ", "cafe&AwE-", "cafe\u0301"),
@@ -122,11 +127,6 @@ func listQuirks() []Quirk {
 			ID: "LIST-300", Does: "A mailbox 300 levels deep",
 			account: named("Sent", strings.Repeat("d/", 299)+"d", strings.Repeat("d/", 299)+"d"),
 		},
-	}
-}
-
-func nameQuirks() []Quirk {
-	return []Quirk{
 		{ID: "LIST-11", Does: "Raw UTF-8 mailbox name; modified UTF-7 is not known", account: named("お知らせ", "お知らせ", "お知らせ")},
 		{
 			ID: "LIST-11-BOTH", Does: "The same name once in raw UTF-8 and once in modified UTF-7",

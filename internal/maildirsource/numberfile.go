@@ -35,7 +35,7 @@ func (t *Tree) load(b *box) (*givenUIDs, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	defer func() { _ = f.Close() }()
 	g, err := parseGiven(f, b.raw)
@@ -43,7 +43,10 @@ func (t *Tree) load(b *box) (*givenUIDs, error) {
 		t.opts.Log.Warn("the UIDs given before cannot be understood; others are given", "mailbox", b.name, "reason", err)
 		return nil, nil
 	}
-	return g, err
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return g, nil
 }
 
 // save writes down what was given, if something new was. It is on the disk when save returns.
@@ -54,12 +57,12 @@ func (t *Tree) save(b *box, g *givenUIDs) error {
 	if _, err := os.Stat(filepath.Dir(t.opts.State)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := t.fs.Mkdir(t.opts.State); err != nil {
-		return err
+	err := t.fs.Mkdir(t.opts.State)
+	if err == nil {
+		err = t.fs.WriteFileFrom(t.numberFile(b), func(w io.Writer) error { return g.write(w, b.raw) })
 	}
-	err := t.fs.WriteFileFrom(t.numberFile(b), func(w io.Writer) error { return g.write(w, b.raw) })
 	if err != nil {
-		return fmt.Errorf("write down the UIDs given: %w", err)
+		return fmt.Errorf("%w: %w", ErrState, err)
 	}
 	g.dirty = false
 	return nil

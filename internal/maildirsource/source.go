@@ -35,7 +35,8 @@ func (s *Source) List(ctx context.Context) (*session.Listing, error) {
 	return listing, err
 }
 
-// Examine opens a mailbox: it lists its messages and gives each its UID.
+// Examine opens a mailbox: it lists its messages and gives each its UID. Errors are *session.Error of scope mailbox, or
+// wrap ErrState.
 func (s *Source) Examine(ctx context.Context, name string) (*session.Selected, error) {
 	op := fmt.Sprintf("open %q", name)
 	s.leave()
@@ -43,6 +44,8 @@ func (s *Source) Examine(ctx context.Context, name string) (*session.Selected, e
 	switch {
 	case ctx.Err() != nil:
 		return nil, stopped(ctx, op)
+	case errors.Is(err, ErrState):
+		return nil, fmt.Errorf("%s: %w", op, err)
 	case err != nil:
 		return nil, &session.Error{Op: op, Scope: session.ScopeMailbox, Class: session.ClassFinal, Err: cause(err)}
 	}

@@ -16,6 +16,9 @@ import (
 // ErrNoMaildir is wrapped by errors about a directory that is not there, cannot be read, or holds no Maildir.
 var ErrNoMaildir = errors.New("no Maildir there")
 
+// ErrState is wrapped by errors about Options.State: UIDs could not be written down or read. It is no fault of the tree.
+var ErrState = errors.New("the UIDs given to messages cannot be kept")
+
 // Options say what to read. Dir is needed.
 type Options struct {
 	Dir string // the tree's root

@@ -3,6 +3,7 @@ package maildirsource
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -279,6 +280,22 @@ func picture(t *testing.T, root string) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// TestDeepTree: what lies deeper than we go is named, not passed over, and hides nothing else.
+func TestDeepTree(t *testing.T) {
+	root := plant(t, map[string]string{strings.Repeat("d/", maxLevels+20) + "cur/1": "deep", "cur/1": "x", "e/cur/1": "y"})
+	s := connect(t, New(Options{Dir: root}))
+	l, err := s.List(t.Context())
+	if err != nil || len(l.Mailboxes) != 3 {
+		t.Fatalf("%d mailboxes, %v", len(l.Mailboxes), err)
+	}
+	for _, m := range l.Mailboxes {
+		_, err := s.Examine(t.Context(), m.Name)
+		if tooDeep := len(m.Name) > 100; tooDeep != errors.Is(err, errTooDeep) {
+			t.Errorf("open %.20q…: %v", m.Name, err)
+		}
+	}
 }
 
 func TestCancelled(t *testing.T) {

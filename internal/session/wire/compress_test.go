@@ -77,6 +77,7 @@ func TestCompress(t *testing.T) {
 				_, _ = io.ReadFull(in, want)
 				sent <- string(want)
 			})
+			defer time.AfterFunc(30*time.Second, func() { _ = c.Close() }).Stop() // instead of waiting for ever
 			got := client(c, size)
 			st, err := c.Compress(t.Context())
 			if err != nil || st.Kind != "OK" {
@@ -110,6 +111,7 @@ func TestPartialFlush(t *testing.T) {
 		_, _ = server.Write(second)
 		_, _ = io.Copy(io.Discard, server) // until the client has enough
 	})
+	defer time.AfterFunc(20*time.Second, func() { _ = c.Close() }).Stop() // instead of waiting for ever
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
@@ -132,7 +134,10 @@ func TestPartialFlush(t *testing.T) {
 		t.Errorf("got %q", l)
 	}
 	go func() { _, _ = c.Write([]byte("T1 NOOP\r\n")) }()
-	<-asked
+	select {
+	case <-asked:
+	case <-c.Lost():
+	}
 	if l := <-lines; l != "T1 OK done\r\n" {
 		t.Errorf("got %q", l)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 )
 
@@ -174,7 +175,9 @@ func connect(t *testing.T, o Options, serve func(server net.Conn)) *Conn {
 	return c
 }
 
-func TestSilence(t *testing.T) {
+func TestSilence(t *testing.T) { synctest.Test(t, silence) }
+
+func silence(t *testing.T) {
 	const patience = 50 * time.Millisecond
 	release := make(chan struct{})
 	c := connect(t, Options{Timeout: patience}, func(server net.Conn) {
@@ -220,7 +223,9 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-func TestProgressIsNoSilence(t *testing.T) {
+func TestProgressIsNoSilence(t *testing.T) { synctest.Test(t, slowProgress) }
+
+func slowProgress(t *testing.T) {
 	const patience = 100 * time.Millisecond
 	c := connect(t, Options{Timeout: patience}, func(server net.Conn) {
 		go func() { _, _ = io.Copy(io.Discard, server) }()

@@ -46,8 +46,9 @@ func TestPaceShared(t *testing.T) {
 func TestPaceKeepsNoCredit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := pacedPair(t, NewPace(1000))
+		go func() { _, _ = far.Write(make([]byte, 10_001)) }()
+		_, _ = io.ReadFull(near, make([]byte, 1))
 		time.Sleep(time.Hour)
-		go func() { _, _ = far.Write(make([]byte, 10_000)) }()
 		began := time.Now()
 		_, _ = io.ReadFull(near, make([]byte, 10_000))
 		if took := time.Since(began); took < 8*time.Second {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -21,40 +22,48 @@ func TestChatter(t *testing.T) {
 		"a long list": {"* LIST () NIL x\r\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			enough := time.Now().Add(3 * chatter * patience)
-			conn := connect(t, Options{Timeout: patience}, func(server net.Conn) {
-				_, _ = server.Write([]byte("* OK hi\r\n"))
-				_, _ = server.Read(make([]byte, 100))
-				for time.Now().Before(enough) {
-					if _, err := server.Write([]byte(c.line)); err != nil {
-						return
-					}
-					time.Sleep(patience / 20)
-				}
-				_, _ = server.Write([]byte("T1 OK\r\n"))
-			})
-			lines := bufio.NewReader(conn)
-			if _, err := lines.ReadString('\n'); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := conn.Write([]byte("T1 STATUS x\r\n")); err != nil {
-				t.Fatal(err)
-			}
-			var err error
-			for line := ""; err == nil && line != "T1 OK\r\n"; {
-				line, err = lines.ReadString('\n')
-			}
-			var silent *SilentError
-			if lost := errors.As(err, &silent) && silent.Chatter; lost != c.lost || !lost && err != nil {
-				t.Errorf("got %v", err)
-			}
+			synctest.Test(t, func(t *testing.T) { talk(t, c.line, c.lost, patience) })
 		})
+	}
+}
+
+// talk has a server say a line again and again, long past its time, before it answers.
+func talk(t *testing.T, said string, wantLost bool, patience time.Duration) {
+	enough := time.Now().Add(3 * chatter * patience)
+	conn := connect(t, Options{Timeout: patience}, func(server net.Conn) {
+		_, _ = server.Write([]byte("* OK hi\r\n"))
+		_, _ = server.Read(make([]byte, 100))
+		for time.Now().Before(enough) {
+			if _, err := server.Write([]byte(said)); err != nil {
+				return
+			}
+			time.Sleep(patience / 20)
+		}
+		_, _ = server.Write([]byte("T1 OK\r\n"))
+	})
+	lines := bufio.NewReader(conn)
+	if _, err := lines.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write([]byte("T1 STATUS x\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	for line := ""; err == nil && line != "T1 OK\r\n"; {
+		line, err = lines.ReadString('\n')
+	}
+	var silent *SilentError
+	if lost := errors.As(err, &silent) && silent.Chatter; lost != wantLost || !lost && err != nil {
+		t.Errorf("got %v", err)
 	}
 }
 
 // TestSlowClient: the time the client takes to read does not count against the server.
 func TestSlowClient(t *testing.T) {
+	synctest.Test(t, slowClient)
+}
+
+func slowClient(t *testing.T) {
 	const patience = 20 * time.Millisecond
 	for _, line := range []string{"* OK working\r\n", "* STATUS x ()\r\n"} {
 		conn := connect(t, Options{Timeout: patience}, func(server net.Conn) {

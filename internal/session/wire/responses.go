@@ -20,6 +20,9 @@ func (c *Conn) takeLine(l []byte, start bool) {
 		c.queue = append(c.queue, l)
 		return
 	}
+	if start && !c.in.within && c.takePlainMeta(l) {
+		return
+	}
 	c.takeProgress(l, start)
 	switch {
 	case !start:
@@ -42,6 +45,9 @@ func (c *Conn) takeRest(l []byte) {
 		l = append(append(c.whole, '"'), l...)
 		c.whole = nil
 		c.takeResponse(l)
+	case c.behind == (behind{open: true}) && string(l) == ")\r\n":
+		c.behind.open = false
+		c.queue = append(c.queue, l)
 	case c.behind.open:
 		if l = c.repairTail(l); l != nil {
 			c.queue = append(c.queue, l)

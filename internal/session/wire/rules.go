@@ -34,6 +34,7 @@ func answerRules() []answerRule {
 		{"status", false, false, repairMailboxStatus},
 		{"flags", false, false, repairFlagsLine},
 		{"namespace", false, false, repairNamespace},
+		{"search-tag", false, false, tagSearch},
 		{"odd-challenge", false, false, normalChallenge},
 	}
 }

@@ -171,7 +171,7 @@ func repairFetch(c *Conn, l []byte) []byte {
 	if c.in.within {
 		c.behind = behind{open: true, uid: f.uid(), lacked: c.behind.lacked, guessed: c.behind.guessed}
 	} else if !hasBody {
-		c.learn(&f)
+		c.learn(f.seq, f.uid())
 		return c.takeMeta(l, &f, &asked, changed)
 	}
 	if !changed {
@@ -189,26 +189,4 @@ func isAbsurdLiteral(l []byte) bool {
 		return false
 	}
 	return len(bytes.Trim(l[at+1:], "+-0123456789")) == 0
-}
-
-// isPlainBody recognises "* 1 FETCH (UID 2 BODY[] {3}".
-func isPlainBody(l []byte) bool {
-	rest, ok := bytes.CutPrefix(l, []byte("* "))
-	if rest = cutDigits(rest); !ok {
-		return false
-	}
-	if rest, ok = bytes.CutPrefix(rest, []byte(" FETCH (UID ")); !ok {
-		return false
-	}
-	if rest, ok = bytes.CutPrefix(cutDigits(rest), []byte(" BODY[] {")); !ok {
-		return false
-	}
-	return string(cutDigits(rest)) == "}\r\n"
-}
-
-func cutDigits(l []byte) []byte {
-	for len(l) > 0 && l[0] >= '0' && l[0] <= '9' {
-		l = l[1:]
-	}
-	return l
 }

@@ -112,6 +112,27 @@ func repairNamespace(_ *Conn, l []byte) []byte {
 	return bytes.ReplaceAll(bytes.Join(parts, []byte(`"`)), []byte(`" "")`), []byte(`" NIL)`))
 }
 
+// tagSearch names the command in an ESEARCH answer that leaves that out (RFC 4731, section 3.1, allows it; go-imap does not),
+// and hides one that answers nothing.
+func tagSearch(c *Conn, l []byte) []byte {
+	rest, ok := cutWord(l, "* ESEARCH")
+	if !ok || bytes.HasPrefix(bytes.TrimLeft(rest, " "), []byte("(")) {
+		return l
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var tags []string
+	for tag, cmd := range c.owed {
+		if cmd.name == "SEARCH" {
+			tags = append(tags, tag)
+		}
+	}
+	if len(tags) != 1 {
+		return nil
+	}
+	return slices.Concat([]byte("* ESEARCH (TAG "), quote(tags[0]), []byte(")"), rest)
+}
+
 // repairNumberLine cuts EXISTS, RECENT and EXPUNGE down to what they are, and hides those without a number of 32 bits.
 func repairNumberLine(c *Conn, l []byte) []byte {
 	words := bytes.Fields(l[:min(len(l), 64)])

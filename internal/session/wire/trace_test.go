@@ -52,7 +52,7 @@ func TestTape(t *testing.T) {
 		},
 		"AUTHENTICATE": {
 			[]string{"T1 AUTHENTICATE PLAIN s3cret==\r\n", "T2 AUTHENTICATE XOAUTH2\r\n", "s3cret==\r\n", "*\r\n", "\r\n"},
-			"+ s3cret\r\nT1 NO no\r\nT2 NO no\r\n+ after\r\n",
+			"+ challenge\r\nT1 NO no\r\nT2 NO no\r\n+ after\r\n",
 			"C: T1 AUTHENTICATE PLAIN …\nC: T2 AUTHENTICATE XOAUTH2 …\nC: …\nC: …\nC: …\nS: + …\nS: T1 NO no\nS: T2 NO no\nS: + after\n",
 		},
 		"echoes": {

@@ -99,16 +99,18 @@ func onlyUID(words []string) uint32 {
 }
 
 // learn remembers the UID of a message number.
-func (c *Conn) learn(f *fetchLine) {
-	uid := f.uid()
+func (c *Conn) learn(seq, uid uint32) {
 	n := &c.numbers
-	if uid == 0 || f.seq == 0 || int64(f.seq) > int64(len(n.uids))+maxAhead {
+	switch next := int64(len(n.uids)) + 1; {
+	case uid == 0 || seq == 0 || int64(seq) > next+maxAhead:
 		return
+	case int64(seq) == next:
+		n.uids = append(n.uids, uid)
+		return
+	case int64(seq) > next:
+		n.uids = append(n.uids, make([]uint32, int64(seq)-next+1)...)
 	}
-	if short := int(f.seq) - len(n.uids); short > 0 {
-		n.uids = append(n.uids, make([]uint32, short)...)
-	}
-	n.uids[f.seq-1] = uid
+	n.uids[seq-1] = uid
 }
 
 // forgetNumbers is called when a mailbox is opened and when a message is expunged.
