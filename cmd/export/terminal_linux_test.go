@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -45,9 +44,7 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 // A terminal that is closed under a run ends it in good order: what came is committed and the run recorded, though
 // the bar has nowhere to be drawn any more and the shell says hang up again.
 func TestTerminalCloses(t *testing.T) {
-	if signal.Ignored(syscall.SIGHUP) {
-		t.Skip("hang-ups are ignored here, as by nohup, and so they are by what is started from here")
-	}
+	scripttest.HearHangUps(t)
 	server, err := imaptest.NewServer(imaptest.ServerOptions{Users: map[string]string{scripttest.User: scripttest.Password}})
 	if err != nil {
 		t.Fatal(err)
