@@ -83,11 +83,10 @@ func (w *Writer) noteSeal() error {
 	if err != nil {
 		return fmt.Errorf("read segment: %w", err)
 	}
-	if err := w.checkFrames(w.seg, w.segFile); err != nil {
-		return err
-	}
+	checked := make(chan error, 1) // at the same time: each reads and hashes the whole segment
+	go func() { checked <- checkFrames(w.seg, w.segFile) }()
 	seal, err := sealRecord(w.seg.number, w.segFile, length)
-	if err != nil {
+	if err := errors.Join(<-checked, err); err != nil {
 		return err
 	}
 	packed, err := w.packSeal(w.commits+1, seal)
@@ -106,7 +105,7 @@ func (w *Writer) noteSeal() error {
 }
 
 // checkFrames reads a segment's mail frames, before a seal vouches for what has become of them.
-func (w *Writer) checkFrames(s *segmentInfo, r io.ReaderAt) error {
+func checkFrames(s *segmentInfo, r io.ReaderAt) error {
 	for _, f := range s.frames {
 		sum, err := sumSection(r, f.offset, f.length)
 		if err != nil {

@@ -44,6 +44,7 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 // A terminal that is closed under a run ends it in good order: what came is committed and the run recorded, though
 // the bar has nowhere to be drawn any more and the shell says hang up again.
 func TestTerminalCloses(t *testing.T) {
+	scripttest.HearHangUps(t)
 	server, err := imaptest.NewServer(imaptest.ServerOptions{Users: map[string]string{scripttest.User: scripttest.Password}})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +18,15 @@ import (
 
 	"mailark/internal/imaptest"
 )
+
+// HearHangUps makes SIGHUP end the programs a test starts, also where the tests themselves were started by nohup:
+// an ignored signal stays ignored in a child, one that is caught does not.
+func HearHangUps(t *testing.T) {
+	t.Helper()
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
+}
 
 // Command is a command that scripts can use.
 type Command = func(ts *testscript.TestScript, neg bool, args []string)
@@ -35,6 +45,7 @@ type Command = func(ts *testscript.TestScript, neg bool, args []string)
 //	signal INT|TERM|HUP|USR1  sends a signal to every program in the background
 func Run(t *testing.T, commands map[string]Command) {
 	t.Helper()
+	HearHangUps(t)
 	all := map[string]Command{
 		"exits": exits, "flip": flip,
 		"server": startServer, "fault": addFault, "deliver": deliver, "same": same, "seen": seen, "signal": sendSignal,

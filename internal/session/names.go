@@ -125,7 +125,7 @@ func display(raw, delim string) string {
 		}
 		code, after, closed := strings.Cut(shifted, "-")
 		text, err := maildirx.DecodeUTF7("&" + code + "-")
-		if !closed || err != nil || strings.ContainsFunc(text, isControl) || delim != "" && strings.Contains(text, delim) {
+		if !closed || err != nil || strings.ContainsFunc(text, isControl) {
 			b.WriteByte('&')
 			rest = shifted
 			continue
