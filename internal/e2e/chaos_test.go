@@ -21,7 +21,7 @@ import (
 func TestChaosAndKill(t *testing.T) {
 	s := account(t, 300)
 	want := s.Account("user").Snapshot()
-	rounds := 3
+	rounds := 2
 	if n, err := strconv.Atoi(os.Getenv("MAILARK_ROUNDS")); err == nil {
 		rounds = n
 	}
