@@ -129,7 +129,8 @@ func TestFinalLimits(t *testing.T) {
 	r.opts.Limits.Transfer = size() - before + 1 // what the first pass finds, and one octet
 	var ended *limit.Error
 	f, err := Final(t.Context(), r.opts, 4, func(int, *Result) { r.fill("INBOX", 1) })
-	if !errors.As(err, &ended) || f.ExitCode() != 8 || len(f.Passes) != 2 {
+	// A pass that reaches the limit with its last message may be whole, and then the next one ends at once.
+	if !errors.As(err, &ended) || f.ExitCode() != 8 || len(f.Passes) < 2 || len(f.Passes) > 3 {
 		t.Errorf("exit %d, %v, %d passes", f.ExitCode(), err, len(f.Passes))
 	}
 }
