@@ -62,7 +62,7 @@ func maildir(t *testing.T, n, size int) string {
 func TestDovecotRestarts(t *testing.T) {
 	d := dovecot(t, imaptest.DovecotOptions{Maildir: map[string]string{"old": maildir(t, 200, 100_000)}})
 	dir := filepath.Join(t.TempDir(), "archive")
-	cmd := program(t.Context(), "mailark-export", reach(d.Addr, "old", "--bwlimit", "8M", dir)...)
+	cmd := program(t.Context(), "mailark-export", reach(d.Addr, "old", "--bwlimit", "3M", dir)...)
 	words := filepath.Join(t.TempDir(), "said")
 	said, err := os.Create(words)
 	if err != nil {
