@@ -88,11 +88,11 @@ const manyMailboxes = 20
 
 // worthDialling reports whether there is so much to do that one more connection helps.
 func (c *crew) worthDialling() bool {
-	if c.allowed > 0 {
-		return false
-	}
 	if c.live == 0 {
 		return c.copying == 0 // else the one that has lost its connection makes it again
+	}
+	if c.allowed > 0 {
+		return false
 	}
 	if len(c.mailboxes) >= manyMailboxes*c.live {
 		return true

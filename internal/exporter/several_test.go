@@ -184,6 +184,28 @@ func TestPlaceTaken(t *testing.T) {
 	r.checkNamed(names)
 }
 
+// A worker that got the last place on the server, and lost it, makes its connection again: the others have gone for it.
+func TestLastPlaceLost(t *testing.T) {
+	r := newRig(t)
+	r.opts.Connections = 2
+	r.opts.Retry.Losses = 3
+	r.fill("INBOX", 30)
+	r.fill("a", 9)
+	r.fill("later", 5)
+	poison := map[imaptest.Key]int{}
+	for uid := uint32(1); uid <= 9; uid++ {
+		poison[imaptest.Key{Mailbox: "a", UID: uid}] = imaptest.Always
+	}
+	r.server.SetFaults(imaptest.Faults{Cut: poison, Delay: 5 * time.Millisecond})
+	r.onPause = func() {
+		r.server.SetFaults(imaptest.Faults{Cut: poison, Delay: 5 * time.Millisecond, Most: 1})
+		time.Sleep(2 * time.Millisecond)
+	}
+	r.run(3)
+	r.checkEqual("INBOX")
+	r.checkEqual("later")
+}
+
 // A run that is stopped while several connections are at work leaves what was whole; the next one goes on.
 func TestConnectionsInterrupted(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
