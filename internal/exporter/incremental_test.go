@@ -407,3 +407,20 @@ func TestFlagsUntold(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusKills: a mailbox whose figures end the connection every time keeps nobody from copying the mail.
+func TestStatusKills(t *testing.T) {
+	for _, separate := range []bool{false, true} {
+		t.Run(fmt.Sprint(separate), func(t *testing.T) {
+			r := newRigOn(t, imaptest.ServerOptions{NoListStatus: separate})
+			r.account.AddMailbox(imaptest.Mailbox{Name: "Sent", Role: `\Sent`})
+			r.fill("Sent", 3)
+			r.fill("INBOX", 10)
+			r.run(0)
+			r.fill("INBOX", 3)
+			r.server.SetFaults(imaptest.Faults{StatusKills: "Sent"})
+			r.run(0)
+			r.checkAll()
+		})
+	}
+}

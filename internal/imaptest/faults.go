@@ -41,6 +41,7 @@ type Faults struct {
 	Sizes     map[Key]uint32 // RFC822.SIZE as the server believes it
 
 	StatusLie      func(mailbox string, d *imap.StatusData)     // DeletedStorage stands for HIGHESTMODSEQ
+	StatusKills    string                                       // mailbox whose figures end the connection
 	Found          func(mailbox string, uids []uint32) []uint32 // what SEARCH finds
 	FlagsUncounted bool                                         // HIGHESTMODSEQ does not change with flags
 
