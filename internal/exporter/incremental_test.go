@@ -424,3 +424,23 @@ func TestStatusKills(t *testing.T) {
 		})
 	}
 }
+
+// TestUnchangedElsewhere: the figures of another account are no proof, be they the same.
+func TestUnchangedElsewhere(t *testing.T) {
+	r := newRigOn(t, imaptest.ServerOptions{Users: map[string]string{"user": "pw", "other": "pw"}})
+	first := r.account
+	r.fill("INBOX", 5)
+	other := r.server.Account("other")
+	for i := range 5 {
+		other.AddMessage("INBOX", imaptest.Message{Octets: message(900+i, 300)})
+	}
+	r.run(0)
+	r.opts.OtherSource = true
+	r.opts.Session.User, r.account = "other", other
+	r.run(0)
+	r.checkAll()
+	r.opts.Session.User, r.account = "user", first
+	r.opts.OtherSource = false
+	r.run(0)
+	r.checkAll()
+}
