@@ -158,6 +158,7 @@ func TestFewerAllowed(t *testing.T) {
 		"LIMIT":               {Most: 2, Crowded: no("LIMIT", "go away")},
 		"sign-in unavailable": {Most: 1, Crowded: no(imap.ResponseCodeUnavailable, "Temporary authentication failure")},
 		"sign-in refused":     {Most: 2, Crowded: no(imap.ResponseCodeAuthenticationFailed, "no")},
+		"signed in in name":   {Hollow: 2},
 		"and lines break":     {Most: 2, CloseAfter: 60_000, CloseTimes: 12},
 	} {
 		t.Run(name, func(t *testing.T) {
