@@ -36,11 +36,11 @@ func (l *link) connect(ctx context.Context) error {
 	for l.src == nil {
 		l.crew.enter()
 		src, err := l.dial(ctx)
+		l.crew.entered(err == nil)
 		if err == nil {
 			l.src, l.entered, l.dials, l.turned = src, true, 0, 0
 			return nil
 		}
-		l.crew.left()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -104,7 +104,7 @@ func (l *link) join(ctx context.Context) (stay bool, err error) {
 			return err == nil, err
 		}
 		pause, again := l.anotherTry(err)
-		if !again {
+		if !again && l.crew.inHand() { // else the last of several that try at the same time would go too
 			l.crew.refuse(crowded.err)
 			return false, nil
 		}
