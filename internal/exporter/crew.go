@@ -21,6 +21,7 @@ type crew struct {
 	copying   int           // mailboxes begun and not ended
 	transfers []*transfer
 	live      int             // connections that are made or being made
+	in        int             // those that are made
 	waiters   []chan struct{} // links in the middle of a mailbox that wait for a connection to end
 	leaving   int             // workers that are about to end theirs for them
 	allowed   int             // connections the server allows; 0: it has not refused one
@@ -88,11 +89,11 @@ const manyMailboxes = 20
 
 // worthDialling reports whether there is so much to do that one more connection helps.
 func (c *crew) worthDialling() bool {
-	if c.allowed > 0 {
-		return false
-	}
 	if c.live == 0 {
 		return c.copying == 0 // else the one that has lost its connection makes it again
+	}
+	if c.allowed > 0 {
+		return false
 	}
 	if len(c.mailboxes) >= manyMailboxes*c.live {
 		return true
@@ -146,24 +147,40 @@ func (c *crew) enter() {
 	c.live++
 }
 
-// left notes that a connection has ended or was not made, so that there may be room for another.
+// entered notes that it was made, or was not.
+func (c *crew) entered(made bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if made {
+		c.in++
+		return
+	}
+	c.live--
+	c.ring()
+}
+
+// left notes that a connection has ended, so that there may be room for another. When none is left, nobody waits for room.
 func (c *crew) left() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live--
+	c.in--
 	c.leaving = max(0, c.leaving-1)
-	if len(c.waiters) > 0 {
+	for len(c.waiters) > 0 {
 		close(c.waiters[0])
-		c.waiters = c.waiters[1:]
+		if c.waiters = c.waiters[1:]; c.in > 0 {
+			break
+		}
 	}
 	c.ring()
 }
 
-// others is how many connections there are beside the one that is asked for.
+// others is how many connections there are beside the one that is asked for. One that is being made does not count: it
+// does not show that the server can be reached.
 func (c *crew) others() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.live
+	return c.in
 }
 
 // inHand reports whether others are connected or are going to be.
@@ -177,9 +194,9 @@ func (c *crew) inHand() bool {
 func (c *crew) refuse(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.allowed == 0 && c.live > 0 {
-		c.allowed = c.live
-		c.log.Warn("the server allows no more connections; going on with those there are", "connections", c.live, "reason", words(err))
+	if c.allowed == 0 && c.in > 0 {
+		c.allowed = c.in
+		c.log.Warn("the server allows no more connections; going on with those there are", "connections", c.in, "reason", words(err))
 	}
 }
 
@@ -187,7 +204,7 @@ func (c *crew) refuse(err error) {
 func (c *crew) awaitRoom(ctx context.Context, d time.Duration, sleep func(context.Context, time.Duration) error) error {
 	room := make(chan struct{})
 	c.mu.Lock()
-	if c.live == 0 {
+	if c.in == 0 {
 		c.mu.Unlock()
 		return nil
 	}

@@ -139,6 +139,10 @@ func (x *export) openArchive() error {
 	if !x.opts.OtherSource && !x.isSource(begun) {
 		return &SourceError{Archive: begun, Asked: x.source}
 	}
+	// What one server said proves nothing of another, whose figures may be the same.
+	if slices.ContainsFunc(x.catalog.Runs(), func(r archive.Run) bool { return !x.isSource(r.Source) }) {
+		x.opts.Full = true
+	}
 	return nil
 }
 

@@ -242,7 +242,8 @@ func (f *fetcher) request(ctx context.Context, portion []*want) error {
 	err = f.link.src.FetchBodies(ctx, uids, sizes, func(uid uint32, size int64, r io.Reader) error {
 		return f.receive(ctx, uid, size, r)
 	})
-	if f.failed == nil && ctx.Err() == nil && (err == nil || !lostConnection(err) && f.isAnswer(err)) {
+	answered := err == nil || ctx.Err() == nil && !lostConnection(err) && f.isAnswer(err)
+	if f.failed == nil && answered {
 		f.handOver()
 	}
 	return err

@@ -407,3 +407,40 @@ func TestFlagsUntold(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusKills: a mailbox whose figures end the connection every time keeps nobody from copying the mail.
+func TestStatusKills(t *testing.T) {
+	for _, separate := range []bool{false, true} {
+		t.Run(fmt.Sprint(separate), func(t *testing.T) {
+			r := newRigOn(t, imaptest.ServerOptions{NoListStatus: separate})
+			r.account.AddMailbox(imaptest.Mailbox{Name: "Sent", Role: `\Sent`})
+			r.fill("Sent", 3)
+			r.fill("INBOX", 10)
+			r.run(0)
+			r.fill("INBOX", 3)
+			r.server.SetFaults(imaptest.Faults{StatusKills: "Sent"})
+			r.run(0)
+			r.checkAll()
+		})
+	}
+}
+
+// TestUnchangedElsewhere: the figures of another account are no proof, be they the same.
+func TestUnchangedElsewhere(t *testing.T) {
+	r := newRigOn(t, imaptest.ServerOptions{Users: map[string]string{"user": "pw", "other": "pw"}})
+	first := r.account
+	r.fill("INBOX", 5)
+	other := r.server.Account("other")
+	for i := range 5 {
+		other.AddMessage("INBOX", imaptest.Message{Octets: message(900+i, 300)})
+	}
+	r.run(0)
+	r.opts.OtherSource = true
+	r.opts.Session.User, r.account = "other", other
+	r.run(0)
+	r.checkAll()
+	r.opts.Session.User, r.account = "user", first
+	r.opts.OtherSource = false
+	r.run(0)
+	r.checkAll()
+}

@@ -36,11 +36,11 @@ func (l *link) connect(ctx context.Context) error {
 	for l.src == nil {
 		l.crew.enter()
 		src, err := l.dial(ctx)
+		l.crew.entered(err == nil)
 		if err == nil {
 			l.src, l.entered, l.dials, l.turned = src, true, 0, 0
 			return nil
 		}
-		l.crew.left()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -104,7 +104,7 @@ func (l *link) join(ctx context.Context) (stay bool, err error) {
 			return err == nil, err
 		}
 		pause, again := l.anotherTry(err)
-		if !again {
+		if !again && l.crew.inHand() { // else the last of several that try at the same time would go too
 			l.crew.refuse(crowded.err)
 			return false, nil
 		}
@@ -201,7 +201,10 @@ func (l *link) do(ctx context.Context, op func(src server) error) error {
 			l.drop()
 			return context.Cause(ctx)
 		case errors.Is(err, session.ErrSignIn): // it may turn out with the first operation
-			return &stopError{err}
+			if err := l.notLetIn(ctx, err); err != nil {
+				return err
+			}
+			continue
 		case lostConnection(err):
 			if loseErr := l.lose(ctx, err, true); loseErr != nil {
 				return loseErr
@@ -219,6 +222,20 @@ func (l *link) do(ctx context.Context, op func(src server) error) error {
 			return err
 		}
 	}
+}
+
+// notLetIn ends a connection that turns out to have been signed in to no purpose. While others are in, that is one more than
+// the server has room for; without an error one of them has ended.
+func (l *link) notLetIn(ctx context.Context, err error) error {
+	l.drop()
+	l.crew.refuse(err)
+	switch {
+	case l.helping:
+		return &crowdedError{err}
+	case l.crew.others() == 0:
+		return &stopError{err}
+	}
+	return l.crew.awaitRoom(ctx, 0, l.retry.Sleep)
 }
 
 // pause waits because the server has asked for it.

@@ -34,6 +34,9 @@ func dialIMAP(o session.Options) dialer {
 	if o.Names == nil {
 		o.Names = session.NewNames()
 	}
+	if o.Shared == nil {
+		o.Shared = session.NewShared()
+	}
 	return func(ctx context.Context) (server, error) {
 		src, err := session.DialSource(ctx, o)
 		if err != nil {

@@ -158,6 +158,7 @@ func TestFewerAllowed(t *testing.T) {
 		"LIMIT":               {Most: 2, Crowded: no("LIMIT", "go away")},
 		"sign-in unavailable": {Most: 1, Crowded: no(imap.ResponseCodeUnavailable, "Temporary authentication failure")},
 		"sign-in refused":     {Most: 2, Crowded: no(imap.ResponseCodeAuthenticationFailed, "no")},
+		"signed in in name":   {Hollow: 2},
 		"and lines break":     {Most: 2, CloseAfter: 60_000, CloseTimes: 12},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -182,6 +183,28 @@ func TestPlaceTaken(t *testing.T) {
 	r.onPause = func() { r.server.SetFaults(imaptest.Faults{Most: 1}); pause() }
 	r.run(0)
 	r.checkNamed(names)
+}
+
+// A worker that got the last place on the server, and lost it, makes its connection again: the others have gone for it.
+func TestLastPlaceLost(t *testing.T) {
+	r := newRig(t)
+	r.opts.Connections = 2
+	r.opts.Retry.Losses = 3
+	r.fill("INBOX", 30)
+	r.fill("a", 9)
+	r.fill("later", 5)
+	poison := map[imaptest.Key]int{}
+	for uid := uint32(1); uid <= 9; uid++ {
+		poison[imaptest.Key{Mailbox: "a", UID: uid}] = imaptest.Always
+	}
+	r.server.SetFaults(imaptest.Faults{Cut: poison, Delay: 5 * time.Millisecond})
+	r.onPause = func() {
+		r.server.SetFaults(imaptest.Faults{Cut: poison, Delay: 5 * time.Millisecond, Most: 1})
+		time.Sleep(2 * time.Millisecond)
+	}
+	r.run(3)
+	r.checkEqual("INBOX")
+	r.checkEqual("later")
 }
 
 // A run that is stopped while several connections are at work leaves what was whole; the next one goes on.

@@ -2,6 +2,7 @@ package exporter
 
 import (
 	"context"
+	"errors"
 
 	"mailark/archive"
 	"mailark/internal/session"
@@ -27,7 +28,8 @@ func (x *export) state(mailbox uint32) (*archive.Epoch, *archive.State) {
 	return e, e.State
 }
 
-// askStatuses asks for the figures of the mailboxes that may turn out unchanged, where LIST did not tell them.
+// askStatuses asks for the figures of the mailboxes that may turn out unchanged, where LIST did not tell them. A server that
+// this is too much for, be it because of one mailbox, is not asked for more than it has told: the others are listed.
 func (x *export) askStatuses(ctx context.Context, chosen []source) error {
 	at := make(map[string]*source)
 	var names []string
@@ -42,7 +44,7 @@ func (x *export) askStatuses(ctx context.Context, chosen []source) error {
 	if x.statusAsked || len(names) == 0 {
 		return nil
 	}
-	return x.store.during(ctx, func(ctx context.Context) error {
+	err := x.store.during(ctx, func(ctx context.Context) error {
 		return x.link.do(ctx, func(src server) error {
 			inc, ok := src.(incremental)
 			if !ok {
@@ -57,6 +59,12 @@ func (x *export) askStatuses(ctx context.Context, chosen []source) error {
 			})
 		})
 	})
+	var stop *stopError
+	if err == nil || ctx.Err() != nil || errors.As(err, &stop) {
+		return err
+	}
+	x.opts.Log.Warn("the server does not tell which mailboxes have changed", "reason", words(err))
+	return nil
 }
 
 // isUnchanged reports whether the figures prove that a mailbox holds what the archive has of it, with the same

@@ -24,6 +24,7 @@ type Faults struct {
 	Most     int         // connections at a time; one more is greeted with BYE, or signed in with Crowded; 0: any number
 	Crowded  *imap.Error // in place of the answer to a right password when there are Most connections
 
+	Hollow     int   // connections at a time; one more is signed in, and refused everything from then on, as Exchange does; 0: any number
 	CloseAfter int64 // the connection ends after this many octets sent by the server; 0: never
 	CloseTimes int   // … on so many connections
 
@@ -41,6 +42,7 @@ type Faults struct {
 	Sizes     map[Key]uint32 // RFC822.SIZE as the server believes it
 
 	StatusLie      func(mailbox string, d *imap.StatusData)     // DeletedStorage stands for HIGHESTMODSEQ
+	StatusKills    string                                       // mailbox whose figures end the connection
 	Found          func(mailbox string, uids []uint32) []uint32 // what SEARCH finds
 	FlagsUncounted bool                                         // HIGHESTMODSEQ does not change with flags
 
@@ -143,6 +145,13 @@ func (s *Server) signIn() *imap.Error {
 		return f.Crowded
 	}
 	return s.faults.SignIn
+}
+
+// isHollow reports whether the latest connection is one too many to be of use.
+func (s *Server) isHollow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.faults.Hollow > 0 && s.open > s.faults.Hollow
 }
 
 // closeAfter is the number of octets a new connection may carry, 0 for no limit.

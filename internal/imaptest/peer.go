@@ -23,11 +23,12 @@ type peer struct {
 	number   int
 	isTLS    bool
 
-	in    wire.Scanner
-	queue []token
-	sasl  bool // the next lines belong to AUTHENTICATE
-	mute  bool // nothing is answered any more
-	skip  bool // the command being read was answered already
+	in     wire.Scanner
+	queue  []token
+	sasl   bool // the next lines belong to AUTHENTICATE
+	mute   bool // nothing is answered any more
+	hollow bool // Faults.Hollow
+	skip   bool // the command being read was answered already
 
 	entered atomic.Bool // it counts among the open ones
 
@@ -114,6 +115,9 @@ func (p *peer) pass(t *token) bool {
 	name := commandName(rest)
 	p.record(name, rest)
 	p.sasl = name == "AUTHENTICATE"
+	if p.sasl || name == "LOGIN" {
+		p.hollow = p.server.isHollow()
+	}
 	t.octets = p.takeCondStore(name, t.octets)
 	switch {
 	case p.mute || p.server.takeCommand(func(f *Faults) map[string]int { return f.Silent }, name):
@@ -121,6 +125,8 @@ func (p *peer) pass(t *token) bool {
 		return p.answered(t, "")
 	case p.server.takeCommand(func(f *Faults) map[string]int { return f.Refuse }, name):
 		return p.answered(t, tag+" NO "+name+" refused on purpose\r\n")
+	case p.hollow && !p.sasl && name != "LOGIN":
+		return p.answered(t, tag+" BAD User is authenticated but not connected.\r\n")
 	case name == "STARTTLS" && !p.isTLS:
 		p.reply(tag + " OK begin TLS\r\n")
 		p.secure()

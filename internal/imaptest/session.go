@@ -229,8 +229,12 @@ func (s *session) figures(m *mailbox) *imap.StatusData {
 		Mailbox: m.Name, NumMessages: &n, UIDNext: imap.UID(m.uidNext), UIDValidity: m.UIDValidity,
 		NumUnseen: &zero, NumDeleted: &zero, NumRecent: &zero, Size: &size, DeletedStorage: &modSeq,
 	}
-	if lie := s.server.current().StatusLie; lie != nil {
-		lie(m.Name, data)
+	faults := s.server.current()
+	if faults.StatusLie != nil {
+		faults.StatusLie(m.Name, data)
+	}
+	if faults.StatusKills == m.Name {
+		_ = s.peer.Close() // the fault
 	}
 	return data
 }

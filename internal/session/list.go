@@ -97,6 +97,9 @@ func (c *conn) list(listing *Listing) ([]listed, error) {
 			return list, nil
 		}
 		if err != nil && !errors.As(err, &refused) {
+			if o.ReturnStatus != nil {
+				c.opts.Shared.noFigures()
+			}
 			return nil, err
 		}
 		listing.RolesKnown = !c.caps.Has(imap.CapSpecialUse)
@@ -111,7 +114,7 @@ func (c *conn) listOptions() []*imap.ListOptions {
 		return nil
 	}
 	roles := imap.ListOptions{ReturnSubscribed: true, ReturnSpecialUse: c.caps.Has(imap.CapSpecialUse)}
-	if !c.caps.Has(imap.CapListStatus) {
+	if !c.caps.Has(imap.CapListStatus) || !c.opts.Shared.wantsFigures() {
 		return []*imap.ListOptions{&roles}
 	}
 	figures := roles

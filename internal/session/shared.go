@@ -14,6 +14,7 @@ type Shared struct {
 	mu     sync.Mutex
 	said   map[string]struct{}
 	method string
+	bare   bool
 }
 
 // NewShared returns a Shared for one account and one run.
@@ -56,4 +57,25 @@ func (s *Shared) keptFirst(methods []string) []string {
 		methods = append([]string{s.method}, slices.Delete(slices.Clone(methods), i, i+1)...)
 	}
 	return methods
+}
+
+// noFigures notes that a connection was lost when LIST was asked for the figures of the mailboxes too: one of those may be
+// what kills it.
+func (s *Shared) noFigures() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bare = true
+}
+
+// wantsFigures reports whether LIST is to be asked for them.
+func (s *Shared) wantsFigures() bool {
+	if s == nil {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.bare
 }
