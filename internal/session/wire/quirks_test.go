@@ -170,6 +170,8 @@ func bodyRows() []quirkRow {
 		rows("FETCH-77-HEAD", fetchBodies, "* 3 FETCH (X-GM-MSGID 9 UID 7 BODY[] {2}\r\nab)\r\n", body),
 		rows("X-UIDLAST-ALONE", fetchSeven, "* 3 FETCH (BODY[] {2}\r\nab UID 7)\r\n", body),
 		rows("X-UIDLAST-OTHER", fetchSeven, "* 3 FETCH (BODY[] {2}\r\nab UID 8)\r\n* 1 EXISTS\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab"),
+		rows("X-UIDLAST-CONTRADICTS", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab UID 8)\r\n* 1 EXISTS\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab"),
+		rows("X-UIDLAST-AGREES", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab UID 7)\r\n", body),
 		{
 			"X-UIDLAST", []string{fetchBodies}, "* 1 FETCH (UID 4)\r\n* 3 FETCH (UID 7)\r\n* 1 FETCH (BODY[] {1}\r\nx UID 4)\r\n* 3 FETCH (BODY[] {2}\r\nab UID 7)\r\n",
 			"* 1 FETCH (BODY[] {1}\r\nx UID 4)\r\n" + body,

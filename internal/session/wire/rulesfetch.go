@@ -143,8 +143,8 @@ func uidFirst(_ *Conn, f *fetchLine) bool {
 
 // repairFetch makes of a FETCH answer what go-imap can read. Lines of the shape that all servers use pass unread.
 func repairFetch(c *Conn, l []byte) []byte {
-	if c.in.within && isPlainBody(l) {
-		c.behind = behind{open: true}
+	if at, ok := plainBody(l); ok && c.in.within {
+		c.behind = at
 		return l
 	}
 	if !isFetch(l) {
