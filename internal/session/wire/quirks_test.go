@@ -166,6 +166,8 @@ func bodyRows() []quirkRow {
 		rows("FETCH-66", fetchBodies, "* 3 FETCH (BODY[] {2}\r\nab)\r\n", "* 3 FETCH (BODY[] {2}\r\nab)\r\n"),
 		rows("FETCH-67-TAIL", fetchBodies, "* 3 FETCH ((UID 7  BODY[] {2}\r\nab ) )\r\n", body),
 		rows("FETCH-67-BLANK", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab )\r\n", body),
+		rows("FETCH-67-OCTET", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab))\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab))\r\n"),
+		rows("FETCH-67-OCTETS", fetchBodies, "* 3 FETCH ((UID 7 BODY[] {2}\r\nab) ))\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab) ))\r\n"),
 		rows("FETCH-75-TAIL", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab FLAGS (NIL))\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab FLAGS ())\r\n"),
 		rows("FETCH-77-HEAD", fetchBodies, "* 3 FETCH (X-GM-MSGID 9 UID 7 BODY[] {2}\r\nab)\r\n", body),
 		rows("X-UIDLAST-ALONE", fetchSeven, "* 3 FETCH (BODY[] {2}\r\nab UID 7)\r\n", body),
@@ -184,6 +186,9 @@ func bodyRows() []quirkRow {
 			"X-UIDLAST-THEN-NONE", []string{fetchBodies}, "* 3 FETCH (UID 7)\r\n* 1 FETCH (BODY[] {1}\r\nx UID 4)\r\n* 3 FETCH (BODY[] {2}\r\nab)\r\nT1 OK\r\n",
 			"* 1 FETCH (BODY[] {1}\r\nx UID 4)\r\n* 3 FETCH (UID 7 BODY[] {2}\r\nab",
 		},
+		rows("FETCH-77-TAIL", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab X-GM-LABELS (a) X-GM-MSGID 9)\r\n", body),
+		rows("FETCH-51-WORDS", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab see you)\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab see you)\r\n"),
+		rows("FETCH-51-WORD", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab BYE)\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab BYE)\r\n"),
 		rows("FETCH-51-TAIL", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nabcd)\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nabcd)\r\n"),
 	}
 }

@@ -169,7 +169,7 @@ func repairFetch(c *Conn, l []byte) []byte {
 		changed = c.nameUID(&f, &asked) || changed
 	}
 	if c.in.within {
-		c.behind = behind{open: true, uid: f.uid(), lacked: c.behind.lacked, guessed: c.behind.guessed}
+		c.behind = behind{open: true, uid: f.uid(), lacked: c.behind.lacked, guessed: c.behind.guessed, extra: f.opened - 1}
 	} else if !hasBody {
 		c.learn(f.seq, f.uid())
 		return c.takeMeta(l, &f, &asked, changed)

@@ -23,6 +23,7 @@ type behind struct {
 	uid     uint32 // told before the literal, or put there by us
 	lacked  bool   // the server did not tell it before
 	guessed bool   // it is after the message's number, and must be confirmed behind the literal
+	extra   int    // parentheses too many before the literal: as many may be behind it
 }
 
 // asked is what the open FETCH commands ask for.
@@ -154,7 +155,7 @@ func (c *Conn) repairTail(l []byte) []byte {
 	}
 	plain := string(l) == ")\r\n"
 	f, ok := parseTail(l)
-	if !ok {
+	if !ok || f.closed > 1+at.extra || slices.ContainsFunc(f.items, fetchItem.isText) {
 		return l // the literal had another length than announced: go-imap will stop here
 	}
 	switch uid := f.uid(); {
