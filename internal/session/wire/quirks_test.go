@@ -206,6 +206,18 @@ func strayRows() []quirkRow {
 	}
 }
 
+// TestNumbersBounded: a server that makes up message numbers does not fill the memory.
+func TestNumbersBounded(t *testing.T) {
+	n := &fakeNet{r: strings.NewReader("")}
+	c := New(n, n, Options{})
+	for seq := uint32(maxAhead); seq < 100*maxAhead; seq += maxAhead {
+		c.learn(seq, 1)
+	}
+	if len(c.numbers.uids) > maxNumber || c.numbers.find(maxAhead) != 1 || c.numbers.find(50*maxAhead) != 0 {
+		t.Errorf("%d numbers are remembered", len(c.numbers.uids))
+	}
+}
+
 // TestNamesOut: a mailbox is opened by the octets it was listed with.
 func TestNamesOut(t *testing.T) {
 	raws := map[string]string{"受信": "受信", "R&D": "R&D", "表": "\x95\\", "two lines": "a\r\nb"}

@@ -66,7 +66,11 @@ func (t *Tape) Sent(octets []byte) {
 	// A line too long to be taken down is not sent either.
 	_ = t.sent.Feed(octets, t.sentLine, func(octets []byte) {
 		if t.literal += int64(len(octets)); t.sent.Literal() == 0 {
-			t.line("C:", fmt.Appendf(nil, "{%d octets}", t.literal))
+			if t.private {
+				t.line("C:", []byte(hidden)) // how long a password is nobody need know, either
+			} else {
+				t.line("C:", fmt.Appendf(nil, "{%d octets}", t.literal))
+			}
 			t.literal = 0
 		}
 	})

@@ -7,8 +7,12 @@ import (
 	"strings"
 )
 
-// maxAhead is how far beyond the numbers known so far a message's number may be to be remembered.
-const maxAhead = 1 << 20
+const (
+	// maxAhead is how far beyond the numbers known so far a message's number may be to be remembered.
+	maxAhead = 1 << 20
+	// maxNumber is the highest number that is remembered, whatever the server makes up.
+	maxNumber = 4 << 20
+)
 
 // numbers are the UIDs of the messages in the open mailbox by their numbers, as FETCH answers told. They hold until a
 // message is expunged. Only the reader uses them.
@@ -103,7 +107,7 @@ func onlyUID(words []string) uint32 {
 func (c *Conn) learn(seq, uid uint32) {
 	n := &c.numbers
 	switch next := int64(len(n.uids)) + 1; {
-	case uid == 0 || seq == 0 || int64(seq) > next+maxAhead:
+	case uid == 0 || seq == 0 || seq > maxNumber || int64(seq) > next+maxAhead:
 		return
 	case int64(seq) == next:
 		n.uids = append(n.uids, uid)
