@@ -117,7 +117,7 @@ func (o *opener) small() (*body, error) {
 }
 
 // recognise finds out whether the file is compressed: its first octets are those of a compressed file, and its size
-// is not the one in its name, which is that of the message.
+// is not the one in its name, which is that of the message, unless so many octets come out of it.
 func (o *opener) recognise() error {
 	var head [16]byte
 	n, err := o.f.ReadAt(head[:], 0)
@@ -125,7 +125,7 @@ func (o *opener) recognise() error {
 		return err
 	}
 	for _, c := range codings() {
-		if !bytes.HasPrefix(head[:n], []byte(c.magic)) || o.told == o.size {
+		if !bytes.HasPrefix(head[:n], []byte(c.magic)) || o.told == o.size && !o.holds(&c) {
 			continue
 		}
 		if c.reader == nil {
@@ -134,6 +134,22 @@ func (o *opener) recognise() error {
 		o.coding = &c
 	}
 	return nil
+}
+
+// holds reports whether the file, compressed so, has as many octets as its name says.
+func (o *opener) holds(c *coding) bool {
+	if c.reader == nil {
+		return false
+	}
+	o.coding = c
+	defer func() { o.coding = nil }()
+	plain, err := o.reader()
+	if err != nil {
+		return false
+	}
+	n, err := io.Copy(io.Discard, plain)
+	_ = plain.Close() // it was only read
+	return err == nil && n == o.told
 }
 
 // reader reads the octets of the message as they are on the disk, decompressed.

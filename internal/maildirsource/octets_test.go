@@ -2,6 +2,7 @@ package maildirsource
 
 import (
 	"bytes"
+	stdgzip "compress/gzip"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -82,6 +83,28 @@ func TestOctets(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCompressedToItsSize: a short message may be as long compressed as it was.
+func TestCompressedToItsSize(t *testing.T) {
+	for n := range 100 {
+		text := "Subject: x\n\n" + strings.Repeat("a", n)
+		var b bytes.Buffer
+		w := stdgzip.NewWriter(&b)
+		_, _ = io.WriteString(w, text) // to memory
+		_ = w.Close()
+		file := b.String()
+		if len(file) != len(text) {
+			continue
+		}
+		root := plant(t, map[string]string{fmt.Sprintf("cur/a,S=%d:2,", len(text)): file, "new/": ""})
+		_, messages, refused := show(t, connect(t, New(Options{Dir: root})), "INBOX")
+		if want := strings.ReplaceAll(text, "\n", "\r\n"); refused != nil || messages[0].octets != want {
+			t.Errorf("got %q, %v, want %q", messages[0].octets, refused, want)
+		}
+		return
+	}
+	t.Fatal("no text is as long when it is compressed")
 }
 
 func TestBzip2(t *testing.T) {
