@@ -27,6 +27,7 @@ const (
 var (
 	errChanged    = errors.New("the file changed while it was read")
 	errCompressed = errors.New("the file is compressed")
+	errEncrypted  = errors.New("the file is encrypted by Dovecot's mail-crypt; Mailark can only read it over IMAP")
 )
 
 // coding is how the file of a message is compressed.
@@ -35,6 +36,9 @@ type coding struct {
 	magic  string
 	reader func(io.Reader) (io.ReadCloser, error) // nil: we cannot
 }
+
+// cryptMagic begins the files of Dovecot's mail-crypt plugin.
+const cryptMagic = "CRYPTED\x03\x07"
 
 // codings are those of Dovecot's zlib plugin.
 func codings() []coding {
@@ -123,6 +127,9 @@ func (o *opener) recognise() error {
 	n, err := o.f.ReadAt(head[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
+	}
+	if bytes.HasPrefix(head[:n], []byte(cryptMagic)) && o.told != o.size {
+		return errEncrypted
 	}
 	for _, c := range codings() {
 		if !bytes.HasPrefix(head[:n], []byte(c.magic)) || o.told == o.size && !o.holds(&c) {

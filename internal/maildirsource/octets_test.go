@@ -63,6 +63,8 @@ func TestOctets(t *testing.T) {
 		"begins like gzip, is not":  {"a,S=8:2,", "\x1f\x8b more\n", "\x1f\x8b more\r\n", ""},
 		"begins like gzip, no size": {"a:2,", "\x1f\x8b more\n", "", "compressed with gzip, as it seems"},
 		"xz":                        {"a,S=99:2,", "\xfd7zXZ\x00....", "", "compressed with xz"},
+		"encrypted":                 {"a,S=99:2,", "CRYPTED\x03\x07\x02\n....", "", "encrypted by Dovecot"},
+		"encrypted, no size":        {"a", "CRYPTED\x03\x07\x02\n....", "", "encrypted by Dovecot"},
 		"a bomb":                    {"a,S=9:2,", gzipped(strings.Repeat("\x00", 50<<20)), "", "compressed with gzip and damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {
