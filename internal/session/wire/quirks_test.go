@@ -70,6 +70,8 @@ func listRows() []quirkRow {
 		{"LIST-13-ALIAS", nil, "* LIST () \"/\" " + aliasPrefix + "\r\n", "* LIST () \"/\" " + alias(aliasPrefix) + "\r\n"},
 		{"LIST-14", nil, "* LIST () \"/\" foo\tbar\r\n", "* LIST () \"/\" " + alias("foo\tbar") + "\r\n"},
 		{"LIST-14-BLANK", nil, "* LIST () \"/\" foo (bar\r\n", "* LIST () \"/\" \"foo (bar\"\r\n"},
+		{"LIST-14-PARENTHESES", nil, "* LIST () \"/\" foo (bar)\r\n", "* LIST () \"/\" \"foo (bar)\"\r\n"},
+		{"LIST-14-STATUS", nil, "* STATUS foo (bar) (MESSAGES 3)\r\n", "* STATUS \"foo (bar)\" (MESSAGES 3)\r\n"},
 		{"LIST-15", nil, "* LIST () \"/\" \" a \"\r\n", "* LIST () \"/\" \" a \"\r\n"},
 		{"LIST-26", nil, "* LIST (\\HasNoChildren \\) \".\" a\r\n", "* LIST (\\HasNoChildren) \".\" \"a\"\r\n"},
 		{"LIST-26-NIL", nil, "* LIST NIL \".\" a\r\n", "* LIST () \".\" \"a\"\r\n"},
