@@ -68,6 +68,10 @@ func TestTape(t *testing.T) {
 			"C: T1 UID FETCH 1 (UID BODY.PEEK[])\nS: * 1 FETCH (UID 1 BODY[] {20000}\nS: {20000 octets}\nS:  FLAGS ())\n" +
 				"S: * 2 FETCH (BODY[] {0}\nS: )\n",
 		},
+		"bodies in quotes": {
+			nil, "* 1 FETCH (UID 1 BODY[] \"my \\\"mail\" FLAGS ())\r\n* 2 FETCH (UID 2 FLAGS (\"[] x\"))\r\n",
+			"S: * 1 FETCH (UID 1 BODY[] \"…\nS: * 2 FETCH (UID 2 FLAGS (\"[] x\"))\n",
+		},
 		"at the cut": {
 			nil, "* OK " + strings.Repeat("x", maxTraced-8) + "s3cret\r\n",
 			"S: * OK " + strings.Repeat("x", maxTraced-8) + "…\n",
