@@ -171,6 +171,8 @@ func (c *Connection) check() error {
 		return usagef("--authuser works only with --auth plain or auto: %s cannot sign in for somebody else", c.Auth)
 	case c.Insecure && len(c.Pins) > 0:
 		return usagef("--tls-pin and --insecure-skip-verify contradict each other: give one of them")
+	case c.TLS == string(session.TLSNone) && len(c.Pins) > 0:
+		return usagef("--tls-pin has no meaning with --tls none: no certificate is shown")
 	case c.Port < 0 || c.Port > 65535:
 		return usagef("--port %d: want 1 to 65535", c.Port)
 	case c.Timeout < 0:

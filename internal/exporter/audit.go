@@ -262,11 +262,14 @@ func (a *audit) mailbox(ctx context.Context, from source) error {
 		return nil
 	}
 	a.compareMailbox(m, &from)
-	if a.holdsNone(&from) {
-		m.NoMail = true
+	if m.NoMail = a.holdsNone(&from) && a.epoch(&from) == nil; m.NoMail {
 		return nil
 	}
 	err := a.compareMessages(ctx, m, from)
+	var own *mailboxError
+	if m.NoMail = errors.As(err, &own) && !own.lost && a.holdsNone(&from); m.NoMail {
+		return nil
+	}
 	if err == nil && a.sample.All {
 		box := a.looked[len(a.looked)-1]
 		err = a.fetchBodies(ctx, box, box.uids)
@@ -274,7 +277,7 @@ func (a *audit) mailbox(ctx context.Context, from source) error {
 	return a.judge(m, err)
 }
 
-// holdsNone: what had mail once is opened whatever LIST says.
+// holdsNone: what has mail is opened whatever LIST says. What could be opened once is tried, as export does.
 func (a *audit) holdsNone(from *source) bool {
 	return !from.Selectable() && (from.id == 0 || len(a.reader.Current(from.id)) == 0)
 }

@@ -27,6 +27,7 @@ const (
 var (
 	errChanged    = errors.New("the file changed while it was read")
 	errCompressed = errors.New("the file is compressed")
+	errEncrypted  = errors.New("the file is encrypted by Dovecot's mail-crypt; Mailark can only read it over IMAP")
 )
 
 // coding is how the file of a message is compressed.
@@ -35,6 +36,9 @@ type coding struct {
 	magic  string
 	reader func(io.Reader) (io.ReadCloser, error) // nil: we cannot
 }
+
+// cryptMagic begins the files of Dovecot's mail-crypt plugin.
+const cryptMagic = "CRYPTED\x03\x07"
 
 // codings are those of Dovecot's zlib plugin.
 func codings() []coding {
@@ -117,15 +121,18 @@ func (o *opener) small() (*body, error) {
 }
 
 // recognise finds out whether the file is compressed: its first octets are those of a compressed file, and its size
-// is not the one in its name, which is that of the message.
+// is not the one in its name, which is that of the message, unless so many octets come out of it.
 func (o *opener) recognise() error {
 	var head [16]byte
 	n, err := o.f.ReadAt(head[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
+	if bytes.HasPrefix(head[:n], []byte(cryptMagic)) && o.told != o.size {
+		return errEncrypted
+	}
 	for _, c := range codings() {
-		if !bytes.HasPrefix(head[:n], []byte(c.magic)) || o.told == o.size {
+		if !bytes.HasPrefix(head[:n], []byte(c.magic)) || o.told == o.size && !o.holds(&c) {
 			continue
 		}
 		if c.reader == nil {
@@ -134,6 +141,22 @@ func (o *opener) recognise() error {
 		o.coding = &c
 	}
 	return nil
+}
+
+// holds reports whether the file, compressed so, has as many octets as its name says.
+func (o *opener) holds(c *coding) bool {
+	if c.reader == nil {
+		return false
+	}
+	o.coding = c
+	defer func() { o.coding = nil }()
+	plain, err := o.reader()
+	if err != nil {
+		return false
+	}
+	n, err := io.Copy(io.Discard, plain)
+	_ = plain.Close() // it was only read
+	return err == nil && n == o.told
 }
 
 // reader reads the octets of the message as they are on the disk, decompressed.

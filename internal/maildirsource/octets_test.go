@@ -2,6 +2,7 @@ package maildirsource
 
 import (
 	"bytes"
+	stdgzip "compress/gzip"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -62,6 +63,8 @@ func TestOctets(t *testing.T) {
 		"begins like gzip, is not":  {"a,S=8:2,", "\x1f\x8b more\n", "\x1f\x8b more\r\n", ""},
 		"begins like gzip, no size": {"a:2,", "\x1f\x8b more\n", "", "compressed with gzip, as it seems"},
 		"xz":                        {"a,S=99:2,", "\xfd7zXZ\x00....", "", "compressed with xz"},
+		"encrypted":                 {"a,S=99:2,", "CRYPTED\x03\x07\x02\n....", "", "encrypted by Dovecot"},
+		"encrypted, no size":        {"a", "CRYPTED\x03\x07\x02\n....", "", "encrypted by Dovecot"},
 		"a bomb":                    {"a,S=9:2,", gzipped(strings.Repeat("\x00", 50<<20)), "", "compressed with gzip and damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,6 +85,28 @@ func TestOctets(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCompressedToItsSize: a short message may be as long compressed as it was.
+func TestCompressedToItsSize(t *testing.T) {
+	for n := range 100 {
+		text := "Subject: x\n\n" + strings.Repeat("a", n)
+		var b bytes.Buffer
+		w := stdgzip.NewWriter(&b)
+		_, _ = io.WriteString(w, text) // to memory
+		_ = w.Close()
+		file := b.String()
+		if len(file) != len(text) {
+			continue
+		}
+		root := plant(t, map[string]string{fmt.Sprintf("cur/a,S=%d:2,", len(text)): file, "new/": ""})
+		_, messages, refused := show(t, connect(t, New(Options{Dir: root})), "INBOX")
+		if want := strings.ReplaceAll(text, "\n", "\r\n"); refused != nil || messages[0].octets != want {
+			t.Errorf("got %q, %v, want %q", messages[0].octets, refused, want)
+		}
+		return
+	}
+	t.Fatal("no text is as long when it is compressed")
 }
 
 func TestBzip2(t *testing.T) {

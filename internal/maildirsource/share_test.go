@@ -23,6 +23,9 @@ func TestConnections(t *testing.T) {
 	}
 	root := plant(t, files)
 	tree := New(Options{Dir: root, State: filepath.Join(t.TempDir(), "uids")})
+	if _, err := connect(t, tree).List(t.Context()); err != nil { // as the exporter does before all else
+		t.Fatal(err)
+	}
 	sources := make([]*Source, 4)
 	var wg sync.WaitGroup
 	for i := range sources {

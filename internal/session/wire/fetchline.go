@@ -15,6 +15,8 @@ type fetchLine struct {
 	items   []fetchItem
 	literal bool // the last item's value is announced
 	odd     bool // not in the form go-imap reads
+	opened  int  // parentheses at the beginning
+	closed  int  // and at the end
 }
 
 // fetchItem is a name and its value as they are on the wire. value is nil if there is none.
@@ -30,6 +32,11 @@ func (i fetchItem) isBody() bool {
 // isKnown reports whether go-imap reads the item without harm.
 func (i fetchItem) isKnown() bool {
 	return i.isBody() || i.is("UID") || i.is("FLAGS") || i.is("INTERNALDATE") || i.is("RFC822.SIZE") || i.is("MODSEQ")
+}
+
+// isText reports whether what stands behind a literal looks more like the rest of a message than like an item.
+func (i fetchItem) isText() bool {
+	return !i.isKnown() && (i.value == nil || !bytes.Equal(i.name, bytes.ToUpper(i.name)))
 }
 
 func (f *fetchLine) find(name string) *fetchItem {
@@ -65,13 +72,12 @@ func parseFetch(l []byte, literal bool) (f fetchLine, ok bool) {
 		return f, false
 	}
 	f = fetchLine{seq: seq, literal: literal}
-	depth := 0
 	for len(rest) > 0 && (rest[0] == '(' || rest[0] == ' ') {
-		depth += b2i(rest[0] == '(')
-		f.odd = f.odd || depth > 1 || rest[0] == ' '
+		f.opened += b2i(rest[0] == '(')
+		f.odd = f.odd || f.opened > 1 || rest[0] == ' '
 		rest = rest[1:]
 	}
-	if depth == 0 {
+	if f.opened == 0 {
 		return f, false
 	}
 	return f, f.parseItems(trimEnd(rest))
@@ -124,6 +130,7 @@ func (f *fetchLine) parseItems(l []byte) bool {
 		}
 		if l[0] == ')' {
 			f.odd = f.odd || blanks > 0 || len(l) > 1
+			f.closed = bytes.Count(l, []byte(")"))
 			return !f.literal && len(bytes.Trim(l, ") ")) == 0
 		}
 		f.odd = f.odd || blanks != b2i(!first)

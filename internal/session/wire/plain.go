@@ -8,10 +8,30 @@ import (
 // Lines in the shape that servers without quirks use are recognised here in one pass, and no rule looks at them: they are
 // nearly all of what a server says, and the rules may cost 3 % of the throughput at most.
 
-// isPlainBody recognises "* 1 FETCH (UID 2 BODY[] {3}".
-func isPlainBody(l []byte) bool {
+// plainBody recognises "* 1 FETCH (UID 2 BODY[] {3}".
+func plainBody(l []byte) (at behind, ok bool) {
 	p, ok := plainHead(l)
-	return ok && p.word("UID ") && p.digits(10) && p.word(" BODY[] {") && p.digits(18) && p.rest() == "}\r\n"
+	if !ok || !p.word("UID ") {
+		return at, false
+	}
+	start := p.at
+	if !p.digits(9) {
+		return at, false
+	}
+	at = behind{open: true, uid: number(p.l[start:p.at])}
+	return at, at.uid != 0 && p.word(" BODY[] {") && p.digits(18) && p.rest() == "}\r\n"
+}
+
+// takePlainBody takes what plainBody recognises.
+func (c *Conn) takePlainBody(l []byte) bool {
+	at, ok := plainBody(l)
+	if !ok || c.half != nil {
+		return false
+	}
+	c.progress()
+	c.behind = at
+	c.queue = append(c.queue, l)
+	return true
 }
 
 // takePlainMeta takes "* 1 FETCH (UID 2 FLAGS () INTERNALDATE "…" RFC822.SIZE 3)" with the items in any order, if all that was

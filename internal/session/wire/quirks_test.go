@@ -70,6 +70,8 @@ func listRows() []quirkRow {
 		{"LIST-13-ALIAS", nil, "* LIST () \"/\" " + aliasPrefix + "\r\n", "* LIST () \"/\" " + alias(aliasPrefix) + "\r\n"},
 		{"LIST-14", nil, "* LIST () \"/\" foo\tbar\r\n", "* LIST () \"/\" " + alias("foo\tbar") + "\r\n"},
 		{"LIST-14-BLANK", nil, "* LIST () \"/\" foo (bar\r\n", "* LIST () \"/\" \"foo (bar\"\r\n"},
+		{"LIST-14-PARENTHESES", nil, "* LIST () \"/\" foo (bar)\r\n", "* LIST () \"/\" \"foo (bar)\"\r\n"},
+		{"LIST-14-STATUS", nil, "* STATUS foo (bar) (MESSAGES 3)\r\n", "* STATUS \"foo (bar)\" (MESSAGES 3)\r\n"},
 		{"LIST-15", nil, "* LIST () \"/\" \" a \"\r\n", "* LIST () \"/\" \" a \"\r\n"},
 		{"LIST-26", nil, "* LIST (\\HasNoChildren \\) \".\" a\r\n", "* LIST (\\HasNoChildren) \".\" \"a\"\r\n"},
 		{"LIST-26-NIL", nil, "* LIST NIL \".\" a\r\n", "* LIST () \".\" \"a\"\r\n"},
@@ -168,10 +170,14 @@ func bodyRows() []quirkRow {
 		rows("FETCH-66", fetchBodies, "* 3 FETCH (BODY[] {2}\r\nab)\r\n", "* 3 FETCH (BODY[] {2}\r\nab)\r\n"),
 		rows("FETCH-67-TAIL", fetchBodies, "* 3 FETCH ((UID 7  BODY[] {2}\r\nab ) )\r\n", body),
 		rows("FETCH-67-BLANK", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab )\r\n", body),
+		rows("FETCH-67-OCTET", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab))\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab))\r\n"),
+		rows("FETCH-67-OCTETS", fetchBodies, "* 3 FETCH ((UID 7 BODY[] {2}\r\nab) ))\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab) ))\r\n"),
 		rows("FETCH-75-TAIL", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab FLAGS (NIL))\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab FLAGS ())\r\n"),
 		rows("FETCH-77-HEAD", fetchBodies, "* 3 FETCH (X-GM-MSGID 9 UID 7 BODY[] {2}\r\nab)\r\n", body),
 		rows("X-UIDLAST-ALONE", fetchSeven, "* 3 FETCH (BODY[] {2}\r\nab UID 7)\r\n", body),
 		rows("X-UIDLAST-OTHER", fetchSeven, "* 3 FETCH (BODY[] {2}\r\nab UID 8)\r\n* 1 EXISTS\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab"),
+		rows("X-UIDLAST-CONTRADICTS", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab UID 8)\r\n* 1 EXISTS\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab"),
+		rows("X-UIDLAST-AGREES", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab UID 7)\r\n", body),
 		{
 			"X-UIDLAST", []string{fetchBodies}, "* 1 FETCH (UID 4)\r\n* 3 FETCH (UID 7)\r\n* 1 FETCH (BODY[] {1}\r\nx UID 4)\r\n* 3 FETCH (BODY[] {2}\r\nab UID 7)\r\n",
 			"* 1 FETCH (BODY[] {1}\r\nx UID 4)\r\n" + body,
@@ -184,6 +190,9 @@ func bodyRows() []quirkRow {
 			"X-UIDLAST-THEN-NONE", []string{fetchBodies}, "* 3 FETCH (UID 7)\r\n* 1 FETCH (BODY[] {1}\r\nx UID 4)\r\n* 3 FETCH (BODY[] {2}\r\nab)\r\nT1 OK\r\n",
 			"* 1 FETCH (BODY[] {1}\r\nx UID 4)\r\n* 3 FETCH (UID 7 BODY[] {2}\r\nab",
 		},
+		rows("FETCH-77-TAIL", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab X-GM-LABELS (a) X-GM-MSGID 9)\r\n", body),
+		rows("FETCH-51-WORDS", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab see you)\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab see you)\r\n"),
+		rows("FETCH-51-WORD", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nab BYE)\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nab BYE)\r\n"),
 		rows("FETCH-51-TAIL", fetchBodies, "* 3 FETCH (UID 7 BODY[] {2}\r\nabcd)\r\n", "* 3 FETCH (UID 7 BODY[] {2}\r\nabcd)\r\n"),
 	}
 }
@@ -198,6 +207,18 @@ func strayRows() []quirkRow {
 		{"ESEARCH-STRAY", examine, "* ESEARCH UID ALL 1:3\r\n", ""},
 		{"FETCH-60", examine, "* 0 FETCH (FLAGS (\\Seen))\r\n", "* 0 FETCH (FLAGS (\\Seen))\r\n"},
 		{"BLANKS", examine, "*   3 EXISTS\r\n*\tOK hi\r\n", "* 3 EXISTS\r\n* OK hi\r\n"},
+	}
+}
+
+// TestNumbersBounded: a server that makes up message numbers does not fill the memory.
+func TestNumbersBounded(t *testing.T) {
+	n := &fakeNet{r: strings.NewReader("")}
+	c := New(n, n, Options{})
+	for seq := uint32(maxAhead); seq < 100*maxAhead; seq += maxAhead {
+		c.learn(seq, 1)
+	}
+	if len(c.numbers.uids) > maxNumber || c.numbers.find(maxAhead) != 1 || c.numbers.find(50*maxAhead) != 0 {
+		t.Errorf("%d numbers are remembered", len(c.numbers.uids))
 	}
 }
 

@@ -14,13 +14,7 @@ func (c *Conn) takeLine(l []byte, start bool) {
 		_ = c.Fail(ErrStringTooLong) // what is in the buffer still passes; the next read ends it
 	}
 	c.spend(l, start)
-	if start && c.half == nil && c.in.within && isPlainBody(l) {
-		c.progress()
-		c.behind = behind{open: true}
-		c.queue = append(c.queue, l)
-		return
-	}
-	if start && !c.in.within && c.takePlainMeta(l) {
+	if start && (c.in.within && c.takePlainBody(l) || !c.in.within && c.takePlainMeta(l)) {
 		return
 	}
 	c.takeProgress(l, start)
@@ -45,7 +39,7 @@ func (c *Conn) takeRest(l []byte) {
 		l = append(append(c.whole, '"'), l...)
 		c.whole = nil
 		c.takeResponse(l)
-	case c.behind == (behind{open: true}) && string(l) == ")\r\n":
+	case c.behind == (behind{open: true, uid: c.behind.uid}) && string(l) == ")\r\n":
 		c.behind.open = false
 		c.queue = append(c.queue, l)
 	case c.behind.open:

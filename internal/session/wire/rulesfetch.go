@@ -143,8 +143,8 @@ func uidFirst(_ *Conn, f *fetchLine) bool {
 
 // repairFetch makes of a FETCH answer what go-imap can read. Lines of the shape that all servers use pass unread.
 func repairFetch(c *Conn, l []byte) []byte {
-	if c.in.within && isPlainBody(l) {
-		c.behind = behind{open: true}
+	if at, ok := plainBody(l); ok && c.in.within {
+		c.behind = at
 		return l
 	}
 	if !isFetch(l) {
@@ -169,7 +169,7 @@ func repairFetch(c *Conn, l []byte) []byte {
 		changed = c.nameUID(&f, &asked) || changed
 	}
 	if c.in.within {
-		c.behind = behind{open: true, uid: f.uid(), lacked: c.behind.lacked, guessed: c.behind.guessed}
+		c.behind = behind{open: true, uid: f.uid(), lacked: c.behind.lacked, guessed: c.behind.guessed, extra: f.opened - 1}
 	} else if !hasBody {
 		c.learn(f.seq, f.uid())
 		return c.takeMeta(l, &f, &asked, changed)

@@ -133,7 +133,17 @@ func cutMailbox(l []byte) (name string, rest []byte, ok bool) {
 	}
 	tail := bytes.TrimPrefix(rest, []byte(" "))
 	ok = len(tail) == 0 || len(tail) < len(rest) && tail[0] == '(' && tail[len(tail)-1] == ')'
-	return name, rest, ok
+	return name, rest, ok && (l[0] == '"' || isItems(tail))
+}
+
+// isItems tells items and their values, which may follow a name, from the rest of a name in parentheses (LIST-14).
+func isItems(tail []byte) bool {
+	if len(tail) == 0 || string(tail) == "()" {
+		return true
+	}
+	_, value, ok := cutString(tail[1:])
+	return ok && len(value) > 1 && value[0] == ' ' && (value[1] == '(' || value[1] >= '0' && value[1] <= '9') &&
+		!bytes.Contains(tail, []byte(") ("))
 }
 
 // lenientName takes the rest of the line for the name.

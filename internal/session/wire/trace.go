@@ -66,7 +66,11 @@ func (t *Tape) Sent(octets []byte) {
 	// A line too long to be taken down is not sent either.
 	_ = t.sent.Feed(octets, t.sentLine, func(octets []byte) {
 		if t.literal += int64(len(octets)); t.sent.Literal() == 0 {
-			t.line("C:", fmt.Appendf(nil, "{%d octets}", t.literal))
+			if t.private {
+				t.line("C:", []byte(hidden)) // how long a password is nobody need know, either
+			} else {
+				t.line("C:", fmt.Appendf(nil, "{%d octets}", t.literal))
+			}
 			t.literal = 0
 		}
 	})
@@ -118,9 +122,18 @@ func (c *Conn) record(l []byte, start bool) {
 	case start && l[0] == '+' && c.isSigningIn():
 		l = []byte("+ " + hidden)
 	case start:
-		l = c.redactStatus(l)
+		l = withoutBody(c.redactStatus(l))
 	}
 	c.opts.Tape.Heard(l)
+}
+
+// withoutBody leaves out a body that is sent as a quoted string, and what follows it.
+func withoutBody(l []byte) []byte {
+	at := bytes.Index(l, []byte(`[] "`))
+	if at < 0 || !isFetch(l) {
+		return l
+	}
+	return append(bytes.Clone(l[:at+4]), hidden...)
 }
 
 // heardLiteral takes down n octets of a literal of which left are to come.

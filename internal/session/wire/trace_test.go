@@ -48,7 +48,7 @@ func TestTape(t *testing.T) {
 		},
 		"LOGIN with literals": {
 			[]string{"t1 login {4}\r\n", "user {6}\r\n", "s3cret\r\n", "T2 NOOP\r\n"}, "",
-			"C: t1 LOGIN …\nC: {4 octets}\nC: …\nC: {6 octets}\nC: T2 NOOP\n",
+			"C: t1 LOGIN …\nC: …\nC: …\nC: …\nC: T2 NOOP\n",
 		},
 		"AUTHENTICATE": {
 			[]string{"T1 AUTHENTICATE PLAIN s3cret==\r\n", "T2 AUTHENTICATE XOAUTH2\r\n", "s3cret==\r\n", "*\r\n", "\r\n"},
@@ -67,6 +67,10 @@ func TestTape(t *testing.T) {
 			"* 1 FETCH (UID 1 BODY[] {20000}\r\n" + strings.Repeat("s3cret 789", 2000) + " FLAGS ())\r\n* 2 FETCH (BODY[] {0}\r\n)\r\n",
 			"C: T1 UID FETCH 1 (UID BODY.PEEK[])\nS: * 1 FETCH (UID 1 BODY[] {20000}\nS: {20000 octets}\nS:  FLAGS ())\n" +
 				"S: * 2 FETCH (BODY[] {0}\nS: )\n",
+		},
+		"bodies in quotes": {
+			nil, "* 1 FETCH (UID 1 BODY[] \"my \\\"mail\" FLAGS ())\r\n* 2 FETCH (UID 2 FLAGS (\"[] x\"))\r\n",
+			"S: * 1 FETCH (UID 1 BODY[] \"…\nS: * 2 FETCH (UID 2 FLAGS (\"[] x\"))\n",
 		},
 		"at the cut": {
 			nil, "* OK " + strings.Repeat("x", maxTraced-8) + "s3cret\r\n",

@@ -7,8 +7,12 @@ import (
 	"strings"
 )
 
-// maxAhead is how far beyond the numbers known so far a message's number may be to be remembered.
-const maxAhead = 1 << 20
+const (
+	// maxAhead is how far beyond the numbers known so far a message's number may be to be remembered.
+	maxAhead = 1 << 20
+	// maxNumber is the highest number that is remembered, whatever the server makes up.
+	maxNumber = 4 << 20
+)
 
 // numbers are the UIDs of the messages in the open mailbox by their numbers, as FETCH answers told. They hold until a
 // message is expunged. Only the reader uses them.
@@ -23,6 +27,7 @@ type behind struct {
 	uid     uint32 // told before the literal, or put there by us
 	lacked  bool   // the server did not tell it before
 	guessed bool   // it is after the message's number, and must be confirmed behind the literal
+	extra   int    // parentheses too many before the literal: as many may be behind it
 }
 
 // asked is what the open FETCH commands ask for.
@@ -102,7 +107,7 @@ func onlyUID(words []string) uint32 {
 func (c *Conn) learn(seq, uid uint32) {
 	n := &c.numbers
 	switch next := int64(len(n.uids)) + 1; {
-	case uid == 0 || seq == 0 || int64(seq) > next+maxAhead:
+	case uid == 0 || seq == 0 || seq > maxNumber || int64(seq) > next+maxAhead:
 		return
 	case int64(seq) == next:
 		n.uids = append(n.uids, uid)
@@ -154,7 +159,7 @@ func (c *Conn) repairTail(l []byte) []byte {
 	}
 	plain := string(l) == ")\r\n"
 	f, ok := parseTail(l)
-	if !ok {
+	if !ok || f.closed > 1+at.extra || slices.ContainsFunc(f.items, fetchItem.isText) {
 		return l // the literal had another length than announced: go-imap will stop here
 	}
 	switch uid := f.uid(); {
