@@ -146,7 +146,7 @@ func (a *audit) list(ctx context.Context) ([]session.Mailbox, error) {
 		return nil, err
 	}
 	list := first.Mailboxes
-	if !first.Answered || len(list) < 2 || len(a.unlisted(list)) > 0 {
+	if !first.Answered || len(list) < 2 || len(leftServer(&a.reader.Catalog, list)) > 0 {
 		second, err := a.listOnce(ctx)
 		if err != nil {
 			return nil, err
@@ -202,20 +202,6 @@ func (a *audit) listOnce(ctx context.Context) (listing *session.Listing, err err
 	return listing, err
 }
 
-// unlisted are the mailboxes that the archive takes to be on the server and LIST has not.
-func (a *audit) unlisted(listed []session.Mailbox) (gone []*archive.Mailbox) {
-	there := make(map[string]bool, len(listed))
-	for i := range listed {
-		there[listed[i].Raw] = true
-	}
-	for _, m := range a.reader.Mailboxes() {
-		if m.Listed && !there[m.Raw] {
-			gone = append(gone, m)
-		}
-	}
-	return gone
-}
-
 // choose applies the patterns, to mailboxes that have left the server too. INBOX comes first.
 func (a *audit) choose(listed []session.Mailbox) ([]source, error) {
 	set := glob.NewSet(a.opts.Include, a.opts.Exclude)
@@ -235,7 +221,7 @@ func (a *audit) choose(listed []session.Mailbox) ([]source, error) {
 			a.result.Skipped++
 		}
 	}
-	for _, m := range a.unlisted(listed) {
+	for _, m := range leftServer(&a.reader.Catalog, listed) {
 		if set.Has(m.Name()) {
 			a.result.Unlisted = append(a.result.Unlisted, m.Name())
 		}

@@ -23,7 +23,7 @@ func (x *export) listConfirmed(ctx context.Context) ([]session.Mailbox, error) {
 	for _, m := range x.catalog.Mailboxes() {
 		known += b2i(m.Listed)
 	}
-	if answered && len(listed) > 1 && len(x.unlisted(listed)) <= max(fewUnlisted, known/10) {
+	if answered && len(listed) > 1 && len(leftServer(x.catalog, listed)) <= max(fewUnlisted, known/10) {
 		return listed, nil
 	}
 	again, _, err := x.listOnce(ctx)
@@ -90,13 +90,13 @@ func specialUses() []string {
 	return []string{`\All`, `\Archive`, `\Drafts`, `\Flagged`, `\Junk`, `\Sent`, `\Trash`, `\Important`}
 }
 
-// unlisted are the mailboxes that the archive takes to be on the server and LIST has not.
-func (x *export) unlisted(listed []session.Mailbox) (gone []*archive.Mailbox) {
+// leftServer are the mailboxes that the archive takes to be on the server and LIST has not.
+func leftServer(c *archive.Catalog, listed []session.Mailbox) (gone []*archive.Mailbox) {
 	there := make(map[string]bool, len(listed))
 	for i := range listed {
 		there[listed[i].Raw] = true
 	}
-	for _, m := range x.catalog.Mailboxes() {
+	for _, m := range c.Mailboxes() {
 		if m.Listed && !there[m.Raw] {
 			gone = append(gone, m)
 		}
@@ -220,7 +220,7 @@ func (x *export) noteMailboxes(listed []session.Mailbox, chosen []source) error 
 // noteUnlisted records which mailboxes have left the server. It looks at all that are listed, not
 // only at those chosen.
 func (x *export) noteUnlisted(listed []session.Mailbox) error {
-	gone, others := x.unlisted(listed), 0
+	gone, others := leftServer(x.catalog, listed), 0
 	for _, m := range listed {
 		others += b2i(!strings.EqualFold(m.Raw, "INBOX"))
 	}
