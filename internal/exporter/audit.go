@@ -248,14 +248,11 @@ func (a *audit) mailbox(ctx context.Context, from source) error {
 		return nil
 	}
 	a.compareMailbox(m, &from)
-	if m.NoMail = a.holdsNone(&from) && a.epoch(&from) == nil; m.NoMail {
-		return nil
+	var err error
+	if m.NoMail, err = a.holdsNone(ctx, &from); m.NoMail || err != nil {
+		return err
 	}
-	err := a.compareMessages(ctx, m, from)
-	var own *mailboxError
-	if m.NoMail = errors.As(err, &own) && !own.lost && a.holdsNone(&from); m.NoMail {
-		return nil
-	}
+	err = a.compareMessages(ctx, m, from)
 	if err == nil && a.sample.All {
 		box := a.looked[len(a.looked)-1]
 		err = a.fetchBodies(ctx, box, box.uids)
@@ -264,8 +261,15 @@ func (a *audit) mailbox(ctx context.Context, from source) error {
 }
 
 // holdsNone: what has mail is opened whatever LIST says. What could be opened once is tried, as export does.
-func (a *audit) holdsNone(from *source) bool {
-	return !from.Selectable() && (from.id == 0 || len(a.reader.Current(from.id)) == 0)
+func (a *audit) holdsNone(ctx context.Context, from *source) (bool, error) {
+	switch {
+	case from.Selectable(), from.id != 0 && len(a.reader.Current(from.id)) > 0:
+		return false, nil
+	case a.epoch(from) == nil:
+		return true, nil
+	}
+	opens, err := a.link.opens(ctx, from.Name)
+	return !opens, err
 }
 
 // judge notes in the result what is wrong with the mailbox itself. What it returns ends the audit.

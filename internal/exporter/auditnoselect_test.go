@@ -53,3 +53,24 @@ func TestAuditNoselectNow(t *testing.T) {
 		t.Errorf("report:\n%v", res)
 	}
 }
+
+// TestAuditNoselectBusy: that a mailbox which LIST calls \Noselect cannot be opened just now proves nothing.
+func TestAuditNoselectBusy(t *testing.T) {
+	for status, exit := range map[string]int{"NO [INUSE] try again later": exitPartial, hangUp: exitTemporary} {
+		busy := false
+		s := &scripted{boxes: func() []string { return []string{"INBOX", `\Noselect|Parent`} }}
+		s.answer = func(box, command string) (string, string) {
+			if box == "Parent" && busy {
+				return "", status
+			}
+			return show(command, 9), ""
+		}
+		r := s.rig(t)
+		r.expect(0)
+		r.audit(0, Sample{})
+		busy = true
+		if res := r.audit(exit, Sample{}); r.audited(res, "Parent").Failed == "" {
+			t.Errorf("report:\n%v", res)
+		}
+	}
+}

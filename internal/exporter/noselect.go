@@ -50,18 +50,26 @@ func isNoselectLeaf(listed []session.Mailbox, i int) bool {
 }
 
 // opens tries to open a mailbox. An error ends the run.
-func (x *export) opens(ctx context.Context, name string) (bool, error) {
-	err := x.store.during(ctx, func(ctx context.Context) error {
-		return x.link.do(ctx, func(src server) error {
-			_, err := src.Examine(ctx, name)
-			return err
-		})
+func (x *export) opens(ctx context.Context, name string) (opens bool, err error) {
+	err = x.store.during(ctx, func(ctx context.Context) (err error) {
+		opens, err = x.link.opens(ctx, name)
+		return err
 	})
-	x.link.leave()
-	x.link.begin()
+	return opens, err
+}
+
+// opens tries to open a mailbox. Where the server does not say whether that is possible, whoever lists the mailbox is to
+// find out. An error ends the run.
+func (l *link) opens(ctx context.Context, name string) (bool, error) {
+	err := l.do(ctx, func(src server) error {
+		_, err := src.Examine(ctx, name)
+		return err
+	})
+	l.leave()
+	l.begin()
 	var stop *stopError
 	if ctx.Err() != nil || errors.As(err, &stop) {
 		return false, err
 	}
-	return err == nil, nil
+	return err == nil || asksPatience(err) || lostConnection(err), nil
 }
