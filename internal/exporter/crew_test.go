@@ -47,4 +47,3 @@ func TestOutOfReachForSeveral(t *testing.T) {
 		t.Errorf("%d connections tried; %s", n, &log)
 	}
 }
-
