@@ -200,6 +200,13 @@ func (c *crew) refuse(err error) {
 	}
 }
 
+// crowded reports whether the server has refused a connection because of others.
+func (c *crew) crowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.allowed > 0
+}
+
 // awaitRoom waits until another connection ends, or for d if that is not 0. Workers without a mailbox end theirs.
 func (c *crew) awaitRoom(ctx context.Context, d time.Duration, sleep func(context.Context, time.Duration) error) error {
 	room := make(chan struct{})
@@ -217,12 +224,14 @@ func (c *crew) awaitRoom(ctx context.Context, d time.Duration, sleep func(contex
 		c.waiters = slices.DeleteFunc(c.waiters, func(w chan struct{}) bool { return w == room })
 	}()
 	waiting, cancel := context.WithCancel(ctx)
+	var sleeping sync.WaitGroup
+	defer sleeping.Wait()
 	defer cancel()
 	if d > 0 {
-		go func() {
+		sleeping.Go(func() {
 			defer cancel()
 			_ = sleep(waiting, d) // either way it is over
-		}()
+		})
 	}
 	select {
 	case <-room:

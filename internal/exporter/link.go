@@ -225,17 +225,19 @@ func (l *link) do(ctx context.Context, op func(src server) error) error {
 }
 
 // notLetIn ends a connection that turns out to have been signed in to no purpose. While others are in, that is one more than
-// the server has room for; without an error one of them has ended.
+// the server has room for; without an error it is worth to try again.
 func (l *link) notLetIn(ctx context.Context, err error) error {
 	l.drop()
 	l.crew.refuse(err)
 	switch {
 	case l.helping:
 		return &crowdedError{err}
-	case l.crew.others() == 0:
+	case l.crew.others() > 0:
+		return l.crew.awaitRoom(ctx, 0, l.retry.Sleep)
+	case !l.crew.crowded() || l.losses >= l.retry.Losses:
 		return &stopError{err}
 	}
-	return l.crew.awaitRoom(ctx, 0, l.retry.Sleep)
+	return l.lose(ctx, err, false) // the server may not have noticed yet that the others have left
 }
 
 // pause waits because the server has asked for it.
