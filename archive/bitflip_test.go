@@ -116,6 +116,10 @@ func TestEveryBit(t *testing.T) {
 	if os.Getenv("MAILARK_BITS") == "8" {
 		bits = 8
 	}
+	step := int64(1)
+	if testing.Short() {
+		step = 8 // as under the race detector, which needs each path once
+	}
 	type flip struct {
 		file string
 		at   int64
@@ -148,9 +152,9 @@ func TestEveryBit(t *testing.T) {
 	}
 	n := 0
 	for _, file := range filesOf(t, base) {
-		for at := range fileSize(t, filepath.Join(base, file)) {
+		for at := int64(0); at < fileSize(t, filepath.Join(base, file)); at += step {
 			for i := range bits {
-				flips <- flip{file, at, (int(at) + i) % 8}
+				flips <- flip{file, at, (int(at/step) + i) % 8}
 				n++
 			}
 		}
