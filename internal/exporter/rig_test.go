@@ -29,6 +29,7 @@ type rig struct {
 	account *imaptest.Account
 	opts    Options
 	onPause func() // called before each pause
+	before  int    // connections made before the last run
 
 	pausing sync.Mutex
 	pauses  []time.Duration
@@ -112,6 +113,7 @@ func (r *rig) run(exit int) *Result {
 func (r *rig) runContext(ctx context.Context, exit int) *Result {
 	r.Helper()
 	r.server.ForgetCommands()
+	r.before = r.server.Connections()
 	r.pauses = nil
 	result, err := Run(ctx, r.opts)
 	if got := result.ExitCode(); got != exit {
@@ -140,12 +142,13 @@ func (r *rig) checkReadOnly() {
 
 var fetchSet = regexp.MustCompile(`^UID FETCH ([0-9:,]+) .*BODY\.PEEK`)
 
-// asked are the UIDs whose octets were asked for, as often as they were.
+// asked are the UIDs whose octets the last run asked for, as often as it did. The server may still be reading what an
+// interrupted run before it had sent.
 func (r *rig) asked() (uids []uint32) {
 	r.Helper()
 	for _, c := range r.server.Commands() {
 		m := fetchSet.FindStringSubmatch(c.Line)
-		if m == nil {
+		if m == nil || c.Conn <= r.before {
 			continue
 		}
 		for _, part := range strings.Split(m[1], ",") {
