@@ -9,9 +9,6 @@ import (
 	"mailark/internal/session"
 )
 
-// maxTried is how many mailboxes that LIST calls \Noselect are tried in one run.
-const maxTried = 200
-
 // listMailboxes asks for the mailboxes. Those that LIST calls \Noselect and that have none below them are opened once: some
 // servers say so of mailboxes that hold mail (quirk LIST-20: Zimbra). Those that open are not \Noselect.
 func (x *export) listMailboxes(ctx context.Context) ([]session.Mailbox, error) {
@@ -19,12 +16,15 @@ func (x *export) listMailboxes(ctx context.Context) ([]session.Mailbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	tried := 0
+	names := make([]string, len(listed))
 	for i := range listed {
-		if !isNoselectLeaf(listed, i) || tried == maxTried {
+		names[i] = listed[i].Raw
+	}
+	slices.Sort(names)
+	for i := range listed {
+		if !isNoselectLeaf(&listed[i], names) {
 			continue
 		}
-		tried++
 		opens, err := x.opens(ctx, listed[i].Name)
 		if err != nil {
 			return nil, err
@@ -39,14 +39,14 @@ func (x *export) listMailboxes(ctx context.Context) ([]session.Mailbox, error) {
 
 func isNoselect(attr string) bool { return strings.EqualFold(attr, `\Noselect`) }
 
-func isNoselectLeaf(listed []session.Mailbox, i int) bool {
-	m := &listed[i]
+// isNoselectLeaf reports whether LIST calls a mailbox \Noselect and none of the sorted names is below it.
+func isNoselectLeaf(m *session.Mailbox, names []string) bool {
 	if m.Foreign || m.Raw == "" || !slices.ContainsFunc(m.Attrs, isNoselect) {
 		return false
 	}
-	return m.Delim == "" || !slices.ContainsFunc(listed, func(other session.Mailbox) bool {
-		return len(other.Raw) > len(m.Raw)+len(m.Delim) && strings.HasPrefix(other.Raw, strings.TrimSuffix(m.Raw, m.Delim)+m.Delim)
-	})
+	above := strings.TrimSuffix(m.Raw, m.Delim) + m.Delim
+	below, _ := slices.BinarySearch(names, above+"\x00") // behind the name itself, which may end in the delimiter
+	return m.Delim == "" || below == len(names) || !strings.HasPrefix(names[below], above)
 }
 
 // opens tries to open a mailbox. An error ends the run.

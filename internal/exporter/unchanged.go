@@ -3,6 +3,8 @@ package exporter
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"mailark/archive"
 	"mailark/internal/session"
@@ -22,10 +24,19 @@ type incremental interface {
 // use to find out what has changed since.
 func (x *export) state(mailbox uint32) (*archive.Epoch, *archive.State) {
 	e := x.catalog.Epoch(mailbox)
-	if x.opts.Full || e == nil || e.State == nil || e.UIDValidity == 0 || e.State.UIDNext == 0 {
+	if x.opts.Full || e == nil || e.State == nil || e.UIDValidity == 0 || e.State.UIDNext == 0 || x.doubtedSince(e.State.Time) {
 		return nil, nil
 	}
 	return e, e.State
+}
+
+// doubtedSince reports whether a run since then did not believe the server, and may have been about any mailbox: one that
+// compares everything finds what figures do not show, and leaves the state as it was.
+func (x *export) doubtedSince(t time.Time) bool {
+	t = t.Truncate(time.Second) // runs are recorded to the second
+	return slices.ContainsFunc(x.catalog.Runs(), func(r archive.Run) bool {
+		return !r.End.IsZero() && r.Exit == exitChanged && !r.Start.Before(t)
+	})
 }
 
 // askStatuses asks for the figures of the mailboxes that may turn out unchanged, where LIST did not tell them. A server that
